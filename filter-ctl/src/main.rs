@@ -1,0 +1,2 @@
+//! filter-ctl.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tests on real taps in network namespaces; see `tests/`.
