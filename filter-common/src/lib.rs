@@ -1,2 +1,42 @@
+//! What a packet means to filter-ctl: the parsed [`Key`], the guard, the decision graph and its walk, and
+//! the records that user space and the kernel share.
+//!
+//! The very same code runs in the tc classifiers and in user space (`explain`, tests), which is why it is
+//! `no_std`, allocates nothing, and reaches the world only through small traits: [`Frame`] for the bytes of
+//! a packet, [`Nodes`] for the graph, [`Effects`] for counters and learning.
+//!
+//! Order of a packet's way, from [`classify`] on: parse and guard, learn, gate what is not learned, compute the
+//! port's own-address bits, walk the graph. No rule can run before the guard.
+
 #![no_std]
-//! What a packet means.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![allow(
+    clippy::inline_always,
+    reason = "on the BPF target a function that is not inlined is a call with spilled registers, and the verifier loses bounds"
+)]
+#![allow(clippy::decimal_bitwise_operands, reason = "ports and prefix lengths are decimal everywhere")]
+
+mod classify;
+mod direction;
+mod forget;
+mod frame;
+mod key;
+pub mod maps;
+mod node;
+pub mod parse;
+mod reason;
+mod record;
+mod verdict;
+mod walk;
+
+pub use classify::{Effects, classify, judge};
+pub use direction::Direction;
+pub use frame::{Block, Frame, MAX_HEADERS, SliceBlock, SliceFrame, Tag};
+pub use key::{Class, Key, flags, own, word};
+pub use node::{MAX_NODE_INDEX, Node, NodeKind, Op};
+pub use reason::DropReason;
+pub use record::{
+    ABI_VERSION, Counter, LEARNED_IP4, LEARNED_MAC, Learned, OWN_ADDRESSES, PortRecord, record_flags, slot,
+};
+pub use verdict::{Cause, Outcome, Verdict};
+pub use walk::{MAX_STEPS, Nodes, walk};

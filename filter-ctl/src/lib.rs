@@ -1,1 +1,3 @@
-//! filter-ctl library.
+//! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
+
+

@@ -1,0 +1,80 @@
+//! Names, sizes and element types of the maps that the classifiers and user space share.
+//!
+//! Names are what an operator sees in `bpftool map`, at most fifteen characters. Sizes are those of the
+//! object as built; the ones that only bound how many ports there can be may be changed at load.
+
+use crate::{Direction, DropReason, Node};
+
+/// From an interface's index to the slot of its record: [`slot`](crate::slot).
+pub const IFINDEX: &str = "filter_ifindex";
+/// Records of ports: [`PortRecord`](crate::PortRecord).
+pub const PORTS: &str = "filter_ports";
+/// The graphs of all ports: [`NodePool`].
+pub const NODES: &str = "filter_nodes";
+/// From a port's rules to counters: [`RulePool`].
+pub const RULES: &str = "filter_rules";
+/// Counters of rules, one per CPU: [`Counter`](crate::Counter).
+pub const COUNTERS: &str = "filter_counters";
+/// Packets dropped by the guard: [`GuardCounters`], by the port's number.
+pub const GUARD: &str = "filter_guard";
+/// What was learned: [`Learned`](crate::Learned), by the port's number.
+pub const LEARNED: &str = "filter_learned";
+/// A map of maps whose update waits until no packet is in a program any more. It holds nothing.
+pub const GRACE: &str = "filter_grace";
+
+/// All of them but the log's ring buffer.
+pub const ALL: [&str; 8] = [IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, GRACE];
+
+/// The classifier of [`Direction::Out`].
+pub const PROGRAM_OUT: &str = "filter_vm_out";
+/// The classifier of [`Direction::In`].
+pub const PROGRAM_IN: &str = "filter_vm_in";
+
+/// The classifier of a direction.
+pub const fn program(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Out => PROGRAM_OUT,
+        Direction::In => PROGRAM_IN,
+    }
+}
+
+/// Largest interface index, plus one.
+pub const MAX_IFINDEX: usize = 1 << 20;
+/// Records, slot 0 included; a port has two while its policy changes.
+pub const MAX_SLOTS: usize = 1 << 14;
+/// Ports, number 0 (packets without a port) included.
+pub const MAX_PORTS: usize = 1 << 13;
+/// Nodes of all graphs.
+pub const MAX_NODES: usize = 1 << 20;
+/// Entries of all tables from rules to counters.
+pub const MAX_RULES: usize = 1 << 20;
+/// Counters; number 0 takes what has none.
+pub const MAX_COUNTERS: usize = 1 << 18;
+
+/// All nodes as one value, so that a step of the walk is a mask and an addition, not a lookup.
+#[repr(C)]
+pub struct NodePool {
+    /// The nodes; whoever reads masks the index.
+    pub nodes: [Node; MAX_NODES],
+}
+
+/// All tables from rules to counters as one value.
+#[repr(C)]
+pub struct RulePool {
+    /// Indices into the counters.
+    pub counters: [u32; MAX_RULES],
+}
+
+/// Packets that the data path itself dropped at one port.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct GuardCounters {
+    /// From the VM, by the [`DropReason`]'s number.
+    pub out: [u64; DropReason::TABLE],
+    /// To the VM.
+    pub r#in: [u64; DropReason::TABLE],
+}
+
+const _: () = assert!(MAX_NODES.is_power_of_two() && MAX_RULES.is_power_of_two());
+const _: () = assert!(MAX_NODES - 1 <= crate::MAX_NODE_INDEX as usize);
+const _: () = assert!(size_of::<GuardCounters>() == 16 * DropReason::TABLE);

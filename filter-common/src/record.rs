@@ -1,0 +1,129 @@
+//! Records that user space writes and the classifiers read, or the other way round.
+//!
+//! Their layout is an ABI between two programs that are replaced at different times: change it, and
+//! [`ABI_VERSION`] must change.
+
+use crate::{Class, Direction};
+
+/// Version of everything in this module, of [`Node`](crate::Node), and of the drop reasons' numbers.
+/// Pinned maps of another version are never touched.
+pub const ABI_VERSION: u32 = 1;
+
+/// How many own addresses of each family a record holds. A port with more has them compiled into a graph of
+/// its own.
+pub const OWN_ADDRESSES: usize = 8;
+
+/// An entry of the table that leads from an interface to its record: one 4-byte store publishes a policy.
+pub mod slot {
+    /// The record's index; 0 is none.
+    pub const INDEX: u32 = 0x00ff_ffff;
+    /// The port's declared fail mode is `open`: a fault of the data path itself lets packets pass. It stands
+    /// here, not in the record, so that it is known even where the record is not.
+    pub const FAIL_OPEN: u32 = 1 << 31;
+}
+
+/// Bits of [`PortRecord::flags`].
+pub mod record_flags {
+    /// The guard drops what is malformed.
+    pub const STRICT: u32 = 1;
+    /// The policy needs the port's MAC address and nobody gave it.
+    pub const LEARN_MAC: u32 = 1 << 1;
+    /// The policy needs the port's IPv4 address and nobody gave it.
+    pub const LEARN_IP4: u32 = 1 << 2;
+}
+
+/// All the classifiers know of a port; written whole before it is published, never changed after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct PortRecord {
+    /// Fingerprint of the compiled policy: equal policies, equal numbers.
+    pub policy: u64,
+    /// Counts the publications of this port.
+    pub generation: u32,
+    /// The interface it is for. A packet of another one finds no policy.
+    pub ifindex: u32,
+    /// Index of the port's row in the tables of learned addresses and of drop reasons.
+    pub port: u32,
+    /// Bits of [`record_flags`].
+    pub flags: u32,
+    /// Own MAC address, first two bytes.
+    pub mac_hi: u32,
+    /// Own MAC address, last four bytes.
+    pub mac_lo: u32,
+    /// How many entries of `ip4` are set.
+    pub ip4_count: u32,
+    /// How many entries of `ip6` are set.
+    pub ip6_count: u32,
+    /// First node of the graph, and how many there are; the walk does not need them, whoever frees does.
+    pub nodes: u32,
+    /// See `nodes`.
+    pub node_count: u32,
+    /// First entry of the port's table from rules to counters.
+    pub rules: u32,
+    /// How many entries it has.
+    pub rule_count: u32,
+    /// Always 0. The kernel's verifier does not know that: mixed into values it knows too much of, it makes
+    /// paths through the parser one again.
+    pub zero: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Own IPv4 addresses.
+    pub ip4: [u32; OWN_ADDRESSES],
+    /// Own IPv6 addresses.
+    pub ip6: [[u32; 4]; OWN_ADDRESSES],
+    /// Where the walk starts, for each direction and class: see [`Class::root`].
+    pub roots: [u32; Direction::COUNT * Class::COUNT],
+}
+
+impl PortRecord {
+    /// A record in which nothing is set.
+    pub const EMPTY: Self = Self {
+        policy: 0,
+        generation: 0,
+        ifindex: 0,
+        port: 0,
+        flags: 0,
+        mac_hi: 0,
+        mac_lo: 0,
+        ip4_count: 0,
+        ip6_count: 0,
+        nodes: 0,
+        node_count: 0,
+        rules: 0,
+        rule_count: 0,
+        zero: 0,
+        reserved: 0,
+        ip4: [0; OWN_ADDRESSES],
+        ip6: [[0; 4]; OWN_ADDRESSES],
+        roots: [0; Direction::COUNT * Class::COUNT],
+    };
+}
+
+/// What the data path learned of a port. Each half is one 8-byte word that is written once, by whichever
+/// packet comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Learned {
+    /// The MAC address in the low 48 bits, with [`LEARNED_MAC`]; 0 before.
+    pub mac: u64,
+    /// The IPv4 address in the low 32 bits, with [`LEARNED_IP4`]; 0 before.
+    pub ip4: u64,
+}
+
+/// Marks a learned MAC address.
+pub const LEARNED_MAC: u64 = 1 << 48;
+/// Marks a learned IPv4 address.
+pub const LEARNED_IP4: u64 = 1 << 32;
+
+/// Packets and bytes, as on the wire: a super-frame counts as the segments it stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, Ethernet header included, FCS not.
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<PortRecord>() == 320 && align_of::<PortRecord>() == 8);
+const _: () = assert!(size_of::<Learned>() == 16 && size_of::<Counter>() == 16);
