@@ -1,0 +1,8 @@
+//! What `cargo xtask` does beyond set-up.
+
+pub mod check;
+pub mod demo;
+pub mod not_run;
+pub mod release;
+pub mod test;
+pub mod totals;
