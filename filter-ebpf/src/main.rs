@@ -1,0 +1,196 @@
+//! The two tc classifiers: one for frames from the VM (tap ingress), one for frames to it (tap egress).
+//!
+//! They are a shell: find the port's record, give the frame to [`filter_common::classify`], count, report.
+//! Nothing here changes while virtual machines run; policies are data.
+//!
+//! The outcome of each packet is left in `skb->cb[0..2]` ([`Outcome::to_words`]) for whoever runs the
+//! program with `BPF_PROG_TEST_RUN`, and for classifiers behind us.
+
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics, asm_experimental_arch)]
+#![allow(internal_features, reason = "atomic additions have no stable form on the BPF target")]
+#![allow(clippy::inline_always, reason = "a function that is not inlined is a BPF-to-BPF call")]
+
+mod maps;
+mod port;
+mod skb;
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::warn;
+use filter_common::maps::{MAX_NODES, NodePool};
+use filter_common::parse::{Parsed, parse};
+use filter_common::{
+    Cause, Direction, DropReason, Key, Node, Nodes, Outcome, PortRecord, Verdict, record_flags, slot,
+};
+
+use port::{PortEffects, Weight, count_guard};
+use skb::SkbFrame;
+
+/// `TCX_NEXT`, which is also clsact's `TC_ACT_UNSPEC`: other programs on the port still run.
+const NEXT: i32 = -1;
+/// `TC_ACT_SHOT`.
+const SHOT: i32 = 2;
+
+/// Frames from the VM.
+#[classifier]
+pub fn filter_vm_out(ctx: TcContext) -> i32 {
+    judge(&ctx, Direction::Out)
+}
+
+/// Frames to the VM.
+#[classifier]
+pub fn filter_vm_in(ctx: TcContext) -> i32 {
+    judge(&ctx, Direction::In)
+}
+
+#[inline(always)]
+fn judge(ctx: &TcContext, direction: Direction) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    let entry = match maps::IFINDEX.get_ptr(ifindex) {
+        // SAFETY: a map element. Volatile: it is read once a packet, whoever stores meanwhile.
+        Some(entry) => unsafe { core::ptr::read_volatile(entry) },
+        None => 0,
+    };
+    let Some(record) = record(entry, ifindex) else {
+        return fault(ctx, entry, 0, direction, DropReason::NoPolicy);
+    };
+    let mut key = MaybeUninit::uninit();
+    let key = Key::zeroed(&mut key);
+    let strict = record.flags & record_flags::STRICT;
+    let parsed = filter_parse(ctx.skb.skb, key, strict, record.zero);
+    if parsed == UNREADABLE {
+        filter_warn(ctx.skb.skb, DropReason::Unreadable as u32);
+        return drop(ctx, record.port, direction, DropReason::Unreadable, 1);
+    }
+    let parsed = Parsed::from_word(parsed);
+    let Some(pool) = maps::NODES.get_ptr(0) else {
+        return fault(ctx, entry, record.port, direction, DropReason::GraphFault);
+    };
+    // SAFETY: the kernel passes a valid context.
+    let tag_bytes = if unsafe { (*ctx.skb.skb).vlan_present } == 0 { 0 } else { 4 };
+    let bytes = u64::from(ctx.len()) + tag_bytes;
+    let weight = segments(ctx, bytes, parsed.headers() as u64);
+    let mut effects = PortEffects { record, weight };
+    let outcome = filter_common::judge(parsed, record, direction, &Pool(pool), &mut effects, key);
+    match outcome.cause {
+        Cause::Rule(rule) => {
+            effects.count(rule);
+            report(ctx, outcome);
+            if outcome.verdict as u32 == Verdict::Pass as u32 { NEXT } else { SHOT }
+        }
+        Cause::Guard(reason) if reason.is_fault() => fault(ctx, entry, record.port, direction, reason),
+        Cause::Guard(reason) => drop(ctx, record.port, direction, reason, weight.packets),
+    }
+}
+
+/// What [`filter_parse`] returns where the kernel has no memory to make the headers readable.
+const UNREADABLE: u64 = u64::MAX;
+
+/// Parses the packet into `key`, which is empty; returns [`Parsed::to_word`].
+///
+/// A global function of its own: the verifier checks it once, for any arguments, and takes what it leaves in
+/// `key` for unknown. Inlined, every path through the parser would be followed through all that comes after.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_parse(skb: *mut __sk_buff, key: *mut Key, strict: u32, zero: u32) -> u64 {
+    let ctx = TcContext::new(skb);
+    let Some(frame) = SkbFrame::new(&ctx) else { return UNREADABLE };
+    // SAFETY: the verifier checks that callers pass memory of a key's size, or null.
+    let Some(key) = (unsafe { key.as_mut() }) else { return UNREADABLE };
+    parse(&frame, strict != 0, key, zero as usize).to_word()
+}
+
+/// The record that `entry` leads to, if it is that of this interface: indices are used again.
+#[inline(always)]
+fn record(entry: u32, ifindex: u32) -> Option<&'static PortRecord> {
+    let index = entry & slot::INDEX;
+    if index == 0 {
+        return None;
+    }
+    maps::PORTS.get(index).filter(|record| record.ifindex == ifindex)
+}
+
+/// What the packet stands for on the wire: a super-frame is cut into segments behind us, each with the
+/// headers again.
+#[inline(always)]
+fn segments(ctx: &TcContext, bytes: u64, headers: u64) -> Weight {
+    // SAFETY: the kernel passes a valid context.
+    let size = u64::from(unsafe { (*ctx.skb.skb).gso_size });
+    let length = u64::from(ctx.len());
+    if size == 0 || headers >= length {
+        return Weight { packets: 1, bytes };
+    }
+    let packets = (length - headers).div_ceil(size);
+    Weight { packets, bytes: bytes + (packets - 1) * (headers + bytes - length) }
+}
+
+/// The guard's drop.
+#[inline(always)]
+fn drop(ctx: &TcContext, port: u32, direction: Direction, reason: DropReason, packets: u64) -> i32 {
+    count_guard(port, direction, reason, packets);
+    report(ctx, Outcome::guard(reason));
+    SHOT
+}
+
+/// The data path itself cannot judge the packet: the port's declared fail mode does.
+#[inline(always)]
+fn fault(ctx: &TcContext, entry: u32, port: u32, direction: Direction, reason: DropReason) -> i32 {
+    filter_warn(ctx.skb.skb, reason as u32);
+    count_guard(port, direction, reason, 1);
+    let open = entry & slot::FAIL_OPEN != 0;
+    let verdict = if open { Verdict::Pass } else { Verdict::Drop };
+    report(ctx, Outcome { verdict, cause: Cause::Guard(reason) });
+    if open { NEXT } else { SHOT }
+}
+
+/// Logs a fault of the data path. A function of its own because formatting needs stack that no packet's way
+/// has to spare.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_warn(skb: *mut __sk_buff, reason: u32) -> u32 {
+    let ctx = TcContext::new(skb);
+    // SAFETY: the kernel passes a valid context.
+    let ifindex = unsafe { (*skb).ifindex };
+    warn!(&ctx, "ifindex {}: the data path cannot judge a packet: drop reason {}", ifindex, reason);
+    0
+}
+
+#[inline(always)]
+fn report(ctx: &TcContext, outcome: Outcome) {
+    let [verdict, cause] = outcome.to_words();
+    // SAFETY: the kernel passes a valid context; `cb` is the classifiers' scratch space.
+    unsafe {
+        (*ctx.skb.skb).cb[0] = verdict;
+        (*ctx.skb.skb).cb[1] = cause;
+    }
+}
+
+/// The graphs of all ports.
+struct Pool(*const NodePool);
+
+impl Nodes for Pool {
+    #[inline(always)]
+    fn node(&self, index: u32) -> Option<Node> {
+        let position = index as usize & (MAX_NODES - 1);
+        // SAFETY: the mask keeps the position within the pool.
+        Some(unsafe { *(&raw const (*self.0).nodes).cast::<Node>().add(position) })
+    }
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: no code path panics; the verifier refuses a program that could reach an endless loop.
+    unsafe { core::hint::unreachable_unchecked() }
+}
+
+/// Which helpers we may call depends on it.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,112 @@
+//! One port's effects: its counters, and what is learned of it.
+
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+
+use filter_common::maps::{GuardCounters, MAX_RULES};
+use filter_common::{Direction, DropReason, Effects, Learned, PortRecord};
+
+use crate::maps;
+
+/// What a packet counts for.
+#[derive(Clone, Copy)]
+pub struct Weight {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// The port a packet belongs to, while it is judged.
+pub struct PortEffects<'a> {
+    pub record: &'a PortRecord,
+    /// What the packet counts for at every rule that it meets.
+    pub weight: Weight,
+}
+
+impl PortEffects<'_> {
+    /// Counts a rule.
+    #[inline(always)]
+    pub fn count(&self, rule: u32) {
+        let Some(pool) = maps::RULES.get_ptr(0) else { return };
+        let position = self.record.rules.wrapping_add(rule) as usize & (MAX_RULES - 1);
+        // SAFETY: the mask keeps the position within the pool.
+        let index = unsafe { *(&raw const (*pool).counters).cast::<u32>().add(position) };
+        let Some(counter) = maps::COUNTERS.get_ptr_mut(index) else { return };
+        // SAFETY: a per-CPU element; classifiers on one CPU do not interrupt each other.
+        unsafe {
+            (*counter).packets += self.weight.packets;
+            (*counter).bytes += self.weight.bytes;
+        }
+    }
+}
+
+/// Counts packets that the data path itself dropped at the port with this number.
+#[inline(always)]
+pub fn count_guard(port: u32, direction: Direction, reason: DropReason, packets: u64) {
+    let Some(counters) = maps::GUARD.get_ptr_mut(port) else { return };
+    let counters: *mut GuardCounters = counters;
+    // SAFETY: both tables have an entry for each reason; the addition is atomic because CPUs share them.
+    unsafe {
+        let table = match direction {
+            Direction::Out => (&raw mut (*counters).out).cast::<u64>(),
+            Direction::In => (&raw mut (*counters).r#in).cast::<u64>(),
+        };
+        let reason = reason as usize;
+        if reason < DropReason::TABLE {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(table.add(reason), packets);
+        }
+    }
+}
+
+impl Effects for PortEffects<'_> {
+    #[inline(always)]
+    fn hit(&mut self, rule: u32) {
+        self.count(rule);
+    }
+
+    #[inline(always)]
+    fn learned_mac(&self) -> u64 {
+        self.learned().map_or(0, |learned| {
+            // SAFETY: a pointer into a map element; volatile because another CPU may write it.
+            unsafe { core::ptr::read_volatile(&raw const (*learned).mac) }
+        })
+    }
+
+    #[inline(always)]
+    fn learn_mac(&mut self, mac: u64) -> u64 {
+        // SAFETY: a pointer into a map element.
+        self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).mac, mac) })
+    }
+
+    #[inline(always)]
+    fn learned_ip4(&self) -> u64 {
+        self.learned().map_or(0, |learned| {
+            // SAFETY: as for the MAC address.
+            unsafe { core::ptr::read_volatile(&raw const (*learned).ip4) }
+        })
+    }
+
+    #[inline(always)]
+    fn learn_ip4(&mut self, ip4: u64) -> u64 {
+        // SAFETY: a pointer into a map element.
+        self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).ip4, ip4) })
+    }
+}
+
+impl PortEffects<'_> {
+    #[inline(always)]
+    fn learned(&self) -> Option<*mut Learned> {
+        maps::LEARNED.get_ptr_mut(self.record.port)
+    }
+}
+
+/// Writes `value` where 0 stands, and returns what stands there afterwards.
+///
+/// # Safety
+/// `cell` points into a map element.
+#[inline(always)]
+unsafe fn once(cell: *mut u64, value: u64) -> u64 {
+    // SAFETY: the caller's promise; the compare-and-exchange is what makes the first packet win.
+    let (before, stored) = unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(cell, 0, value)
+    };
+    if stored { value } else { before }
+}
