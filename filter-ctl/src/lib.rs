@@ -1,3 +1,3 @@
 //! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
 
-
+pub mod policy;
