@@ -1,3 +1,4 @@
 //! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
 
+pub mod model;
 pub mod policy;
