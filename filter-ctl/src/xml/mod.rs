@@ -1,0 +1,28 @@
+//! XML: reading it with limits and positions, and the dialects of profiles written in it.
+//!
+//! A profile may come from anybody who can hand in a file, so reading is bounded before it begins: no
+//! document type, no entities, and limits ([`limits`]) on size, depth, number of elements and length of texts.
+//! Every error says where it is ([`XmlError::location`]), what stood there and what was expected.
+
+mod document;
+mod error;
+mod file;
+pub mod filter_entry;
+mod tag;
+
+pub use error::{InFile, XmlError};
+pub use file::{FileError, read_profile, read_profile_file};
+
+/// Limits on documents.
+pub mod limits {
+    /// Bytes of a document.
+    pub const DOCUMENT: u64 = 1024 * 1024;
+    /// Elements within each other.
+    pub const DEPTH: usize = 32;
+    /// Elements of a document.
+    pub const ELEMENTS: usize = 100_000;
+    /// Attributes of an element, declarations of namespaces among them.
+    pub const ATTRIBUTES: usize = 256;
+    /// Bytes of one text or attribute.
+    pub const TEXT: usize = 64 * 1024;
+}
