@@ -1,0 +1,188 @@
+//! The schemas and the parser agree: on every sample, on the shipped profiles, and on the names of values.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use filter_ctl::model::{ArpOpcode, Dscp, EtherType, HardwareType, IcmpType, IpProtocol};
+use filter_ctl::xml::{filter_entry, read_profile};
+
+/// A path within the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Says on the terminal, and to the file that the test command collects it from, that a test did not run.
+fn not_run(name: &str, reason: &str) {
+    let line = format!("NOT RUN {name}: {reason}");
+    eprintln!("{line}");
+    if let Some(path) = std::env::var_os("FILTER_CTL_NOT_RUN") {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+fn have_xmllint(name: &str) -> bool {
+    let quiet = || Stdio::null();
+    let status = Command::new("xmllint").arg("--version").stdout(quiet()).stderr(quiet()).status();
+    if status.is_err() {
+        not_run(name, "xmllint is not installed (libxml2-utils)");
+    }
+    status.is_ok()
+}
+
+/// The XML files of a folder, by name.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(repository(folder)).unwrap();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "xml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no samples in {folder}");
+    files
+}
+
+/// Which files each of the schemas takes: one run of xmllint for all of them.
+fn schemas_take(files: &[PathBuf]) -> Vec<[bool; 2]> {
+    let run = |option: &str, schema: &str| -> Vec<bool> {
+        let output = Command::new("xmllint")
+            .args(["--noout", option])
+            .arg(repository(schema))
+            .args(files)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("failed to compile"), "{schema}: {said}");
+        files.iter().map(|file| said.contains(&format!("{} validates\n", file.display()))).collect()
+    };
+    let xsd = run("--schema", "schemas/filter-entry.xsd");
+    let rng = run("--relaxng", "schemas/filter-entry.rng");
+    xsd.into_iter().zip(rng).map(|(xsd, rng)| [xsd, rng]).collect()
+}
+
+/// Checks a folder of samples against what schemas and parser are expected to say.
+fn check(folder: &str, schema: bool, parser: bool) {
+    let files = files(folder);
+    for file in &files {
+        let read = read_profile(file);
+        assert_eq!(read.is_ok(), parser, "{}: {:?}", file.display(), read.map_err(|error| error.to_string()));
+        if let Err(error) = read {
+            let place = format!("{}:", file.display());
+            let error = error.to_string();
+            let numbers =
+                error.strip_prefix(&place).map(|rest| rest.splitn(3, ':').take(2).collect::<Vec<_>>());
+            let placed = numbers.is_some_and(|n| n.iter().all(|n| n.parse::<u32>().is_ok_and(|n| n > 0)));
+            assert!(placed, "no line and column: {error}");
+        }
+    }
+    if !have_xmllint(folder) {
+        return;
+    }
+    for (file, [xsd, rng]) in files.iter().zip(schemas_take(&files)) {
+        assert_eq!((xsd, rng), (schema, schema), "{}: XML Schema, RELAX NG", file.display());
+    }
+}
+
+#[test]
+fn valid_samples() {
+    check("tests/samples/filter-entry/valid", true, true);
+}
+
+#[test]
+fn invalid_samples() {
+    check("tests/samples/filter-entry/invalid", false, false);
+}
+
+#[test]
+fn samples_that_only_the_parser_refuses() {
+    check("tests/samples/filter-entry/invalid-semantic", true, false);
+}
+
+#[test]
+fn shipped_profiles() {
+    check("profiles", true, true);
+    for file in files("profiles") {
+        let profile = read_profile(&file).unwrap();
+        assert_eq!(file.file_stem().and_then(|stem| stem.to_str()), Some(profile.name.as_str()));
+        assert!(profile.description.is_some(), "{}: no description", profile.name);
+        assert!(profile.entries().all(|entry| entry.name.is_some()), "{}: nameless entry", profile.name);
+        for reference in profile.references() {
+            let to = repository("profiles").join(format!("{}.xml", reference.profile));
+            assert!(to.exists(), "{}: refers to {}", profile.name, reference.profile);
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_is_valid() {
+    let mut files = files("tests/samples/filter-entry/valid");
+    files.extend(self::files("profiles"));
+    let folder = tempfile::tempdir().unwrap();
+    let printed: Vec<PathBuf> = files
+        .iter()
+        .map(|file| {
+            let profile = read_profile(file).unwrap();
+            let text = filter_entry::print(&profile);
+            assert_eq!(filter_entry::parse(&text, None).as_ref(), Ok(&profile), "{}", file.display());
+            let path = folder.path().join(file.file_name().unwrap());
+            fs::write(&path, text).unwrap();
+            path
+        })
+        .collect();
+    if have_xmllint("printed profiles") {
+        for (file, taken) in files.iter().zip(schemas_take(&printed)) {
+            assert_eq!(taken, [true; 2], "{} as printed", file.display());
+        }
+    }
+}
+
+/// The names in a table of values.
+fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|(name, _)| *name).collect()
+}
+
+#[test]
+fn schemas_know_the_names_of_values() {
+    let schema = fs::read_to_string(repository("schemas/filter-entry-types.xsd")).unwrap();
+    let check = |entity: &str, names: Vec<&str>| {
+        let line = format!("<!ENTITY {entity} \"{}\">", names.join("|"));
+        assert!(schema.contains(&line), "expected in filter-entry-types.xsd: {line}");
+    };
+    check("etherTypeNames", names(EtherType::NAMES));
+    check("hardwareNames", names(HardwareType::NAMES));
+    check("opcodeNames", names(ArpOpcode::NAMES));
+    check("protocolNames", names(IpProtocol::NAMES));
+    check("dscpNames", names(Dscp::NAMES));
+    check("icmpNames", names(IcmpType::NAMES));
+}
+
+#[test]
+fn both_schemas_have_the_same_types() {
+    let xsd = fs::read_to_string(repository("schemas/filter-entry-types.xsd")).unwrap();
+    let rng = fs::read_to_string(repository("schemas/filter-entry-types.rng")).unwrap();
+    let between = |text: &str, start: &str, end: &str| -> Vec<String> {
+        text.split(start).skip(1).filter_map(|part| Some(part.split_once(end)?.0.to_owned())).collect()
+    };
+    let mut entities: Vec<(String, String)> = between(&xsd, "<!ENTITY ", "\">")
+        .iter()
+        .filter_map(|entity| entity.split_once(" \""))
+        .map(|(name, value)| (format!("&{name};"), value.to_owned()))
+        .collect();
+    // Later ones are made of earlier ones.
+    entities.reverse();
+    let resolve = |pattern: String| {
+        entities.iter().fold(pattern, |pattern, (name, value)| pattern.replace(name, value))
+    };
+    let names = between(&xsd, "<xs:simpleType name=\"", "\"");
+    assert_eq!(names, between(&rng, "<define name=\"", "\""));
+    let patterns: Vec<String> =
+        between(&xsd, "<xs:pattern value=\"", "\"/>").into_iter().map(resolve).collect();
+    let written_out = between(&rng, "<param name=\"pattern\">", "</param>");
+    for ((name, pattern), written_out) in names.iter().zip(&patterns).zip(&written_out) {
+        assert_eq!(pattern, written_out, "{name}");
+    }
+    assert_eq!(names.len(), patterns.len());
+    assert_eq!(names.len(), written_out.len());
+}
