@@ -2,4 +2,5 @@
 
 pub mod model;
 pub mod policy;
+pub mod resolve;
 pub mod xml;

@@ -1,0 +1,324 @@
+//! From profiles and a port's parameters to a [`Policy`].
+//!
+//! Each profile becomes a run of steps. A reference is a check: DROP inside is final; ACCEPT inside, by an
+//! entry or by the default verdict, jumps behind the reference. So no profile can weaken another that is
+//! checked before or after it. A reference with `accept="final"` is read as if the entries stood in its place.
+//! The profiles of a port are checked one after the other, and a packet passes if all of them let it.
+
+mod scope;
+#[cfg(test)]
+mod tests;
+mod tests_of;
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use filter_common::{Direction, Verdict};
+
+use crate::model::{Action, Entry, Item, Location, OnAccept, Profile, ProfileName, Reference};
+use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Then};
+use scope::Scope;
+
+pub use scope::Parameters;
+
+/// How deep references may lead.
+const MAX_DEPTH: usize = 32;
+/// How many references may be followed: references to references multiply.
+const MAX_REFERENCES: usize = 10_000;
+/// How many steps a direction may have.
+const MAX_STEPS: usize = 100_000;
+
+/// Why profiles give no policy. The place is in the file of the profile that is named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("profile {profile}, {location}: {message}")]
+pub struct ResolveError {
+    /// The profile in which the trouble is.
+    pub profile: ProfileName,
+    /// Where in it.
+    pub location: Location,
+    /// What was found, and what to do.
+    pub message: String,
+}
+
+/// Where profiles are looked up.
+pub trait Library {
+    /// The profile of that name.
+    fn profile(&self, name: &ProfileName) -> Option<&Profile>;
+}
+
+impl<S: std::hash::BuildHasher> Library for HashMap<ProfileName, Profile, S> {
+    fn profile(&self, name: &ProfileName) -> Option<&Profile> {
+        self.get(name)
+    }
+}
+
+/// The policy of a port that refers to `profiles`, in this order, at least one.
+pub fn resolve(
+    library: &dyn Library,
+    profiles: &[ProfileName],
+    parameters: &Parameters,
+) -> Result<Policy, ResolveError> {
+    let mut resolver =
+        Resolver { library, rules: Vec::new(), known: HashMap::new(), path: Vec::new(), references: 0 };
+    let scope = Scope::of_port(parameters);
+    let mut programs = Vec::new();
+    for direction in Direction::ALL {
+        let mut steps = Vec::new();
+        for (position, name) in profiles.iter().enumerate() {
+            let profile = library.profile(name).ok_or_else(|| missing(name, name, Location::default()))?;
+            let last = position + 1 == profiles.len();
+            resolver.pool(
+                profile,
+                &scope,
+                direction,
+                if last { Accept::Pass } else { Accept::Behind },
+                &mut steps,
+            )?;
+        }
+        programs.push(Program { steps });
+    }
+    let [out, into] = <[Program; Direction::COUNT]>::try_from(programs)
+        .unwrap_or_else(|programs| unreachable!("one program a direction, not {}", programs.len()));
+    Ok(Policy { rules: resolver.rules, programs: [out, into] })
+}
+
+/// All profiles that the named ones lead to, themselves included. Those that do not exist are left out.
+pub fn closure(library: &dyn Library, profiles: &[ProfileName]) -> Vec<ProfileName> {
+    let mut found: Vec<ProfileName> = Vec::new();
+    let mut open: Vec<ProfileName> = profiles.to_vec();
+    while let Some(name) = open.pop() {
+        if !found.contains(&name) {
+            if let Some(profile) = library.profile(&name) {
+                open.extend(profile.references().map(|reference| reference.profile.clone()));
+            }
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// Whether the policy compares with the port's IPv4 address in packets that have one: what must be learned
+/// if no address was given.
+pub fn needs_ip4(policy: &Policy) -> bool {
+    let six_only = |step: &Step| {
+        step.when.iter().any(|test| match test.field {
+            Field::IpVersion => test.any_of == [Atom::Range(6, 6)],
+            Field::NdTarget | Field::NdLinkLayer => true,
+            _ => false,
+        })
+    };
+    policy.programs.iter().flat_map(|program| &program.steps).any(|step| {
+        !six_only(step)
+            && step
+                .when
+                .iter()
+                .any(|test| test.field != Field::NdTarget && test.any_of.contains(&Atom::OwnIp))
+    })
+}
+
+/// Whether the policy compares with the port's MAC address.
+pub fn needs_mac(policy: &Policy) -> bool {
+    policy.uses(&Atom::OwnMac) || policy.uses(&Atom::OwnLinkLocal)
+}
+
+/// The policy with the port's own IP addresses written out: for a port that has more than its record holds.
+pub fn inline_addresses(policy: &Policy, addresses: &[std::net::IpAddr]) -> Policy {
+    use std::net::IpAddr;
+    let atoms: Vec<Atom> = addresses
+        .iter()
+        .map(|address| match *address {
+            IpAddr::V4(address) => Atom::Ip4 { value: address.into(), mask: u32::MAX },
+            IpAddr::V6(address) => Atom::Ip6 { value: address.into(), mask: u128::MAX },
+        })
+        .collect();
+    let mut policy = policy.clone();
+    for test in
+        policy.programs.iter_mut().flat_map(|program| &mut program.steps).flat_map(|step| &mut step.when)
+    {
+        if test.any_of.contains(&Atom::OwnIp) {
+            test.any_of.retain(|atom| *atom != Atom::OwnIp);
+            test.any_of.extend(atoms.iter().cloned());
+        }
+    }
+    policy
+}
+
+fn error_at(profile: &Profile, location: Location, message: String) -> ResolveError {
+    ResolveError { profile: profile.name.clone(), location, message }
+}
+
+fn missing(profile: &ProfileName, name: &ProfileName, location: Location) -> ResolveError {
+    ResolveError {
+        profile: profile.clone(),
+        location,
+        message: format!("there is no profile `{name}`; `filter-ctl list` shows those there are"),
+    }
+}
+
+/// What ACCEPT means where a pool stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accept {
+    /// The packet passes.
+    Pass,
+    /// No objection: go on behind the pool.
+    Behind,
+}
+
+struct Resolver<'a> {
+    library: &'a dyn Library,
+    rules: Vec<Rule>,
+    /// Rules by their identity: a rule for both directions is one rule.
+    known: HashMap<String, u32>,
+    /// Profiles on the way from the port to here.
+    path: Vec<ProfileName>,
+    references: usize,
+}
+
+impl Resolver<'_> {
+    /// The steps of a profile and its default verdict.
+    fn pool(
+        &mut self,
+        profile: &Profile,
+        scope: &Scope,
+        direction: Direction,
+        accept: Accept,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), ResolveError> {
+        let mut jumps = Vec::new();
+        self.items(profile, scope, direction, accept, steps, &mut jumps)?;
+        let verdict = match (profile.default, accept) {
+            (Action::Drop, _) => Some(Verdict::Drop),
+            (Action::Accept, Accept::Pass) => Some(Verdict::Pass),
+            (Action::Accept, Accept::Behind) => None,
+        };
+        if let Some(verdict) = verdict {
+            self.path.push(profile.name.clone());
+            let rule = self.rule(profile, RuleKind::Default, "default");
+            self.path.pop();
+            steps.push(Step { when: vec![], rule: Some(rule), then: Then::Verdict(verdict) });
+        }
+        let behind = steps.len();
+        for jump in jumps {
+            steps[jump].then = Then::Go(behind);
+        }
+        Ok(())
+    }
+
+    /// The steps of a profile's entries and references. `jumps` gets the steps whose ACCEPT leads behind the
+    /// pool that they belong to.
+    fn items(
+        &mut self,
+        profile: &Profile,
+        scope: &Scope,
+        direction: Direction,
+        accept: Accept,
+        steps: &mut Vec<Step>,
+        jumps: &mut Vec<usize>,
+    ) -> Result<(), ResolveError> {
+        self.path.push(profile.name.clone());
+        let mut position = 0;
+        let mut seen: HashMap<u64, usize> = HashMap::new();
+        for item in &profile.items {
+            match item {
+                Item::Reference(reference) => {
+                    self.reference(profile, reference, scope, direction, accept, steps, jumps)?;
+                }
+                Item::Entry(entry) => {
+                    position += 1;
+                    let rule = self.entry_rule(profile, entry, position, &mut seen);
+                    if entry.traffic.is_some_and(|traffic| traffic != direction) {
+                        continue;
+                    }
+                    let when = tests_of::tests_of(&entry.conditions, scope)
+                        .map_err(|message| error_at(profile, entry.location, message))?;
+                    let then = match (entry.action, accept) {
+                        (Action::Drop, _) => Then::Verdict(Verdict::Drop),
+                        (Action::Accept, Accept::Pass) => Then::Verdict(Verdict::Pass),
+                        (Action::Accept, Accept::Behind) => {
+                            jumps.push(steps.len());
+                            // Set once it is known how long the pool is.
+                            Then::Go(usize::MAX)
+                        }
+                    };
+                    steps.push(Step { when, rule: Some(rule), then });
+                }
+            }
+            if steps.len() > MAX_STEPS {
+                let message = format!("more than {MAX_STEPS} entries, references to references included");
+                return Err(error_at(profile, Location::default(), message));
+            }
+        }
+        self.path.pop();
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the place of a reference is all of these")]
+    fn reference(
+        &mut self,
+        profile: &Profile,
+        reference: &Reference,
+        scope: &Scope,
+        direction: Direction,
+        accept: Accept,
+        steps: &mut Vec<Step>,
+        jumps: &mut Vec<usize>,
+    ) -> Result<(), ResolveError> {
+        let error = |message: String| error_at(profile, reference.location, message);
+        let name = &reference.profile;
+        if let Some(start) = self.path.iter().position(|on_the_way| on_the_way == name) {
+            let mut way: Vec<&str> = self.path[start..].iter().map(ProfileName::as_str).collect();
+            way.push(name.as_str());
+            return Err(error(format!("references lead in a circle: {}", way.join(" → "))));
+        }
+        self.references += 1;
+        if self.references > MAX_REFERENCES {
+            return Err(error(format!(
+                "more than {MAX_REFERENCES} references, references to references included"
+            )));
+        }
+        if self.path.len() >= MAX_DEPTH {
+            return Err(error(format!("more than {MAX_DEPTH} references within each other")));
+        }
+        let library = self.library;
+        let inner = library.profile(name).ok_or_else(|| missing(&profile.name, name, reference.location))?;
+        let inside = scope.inside(&reference.parameters).map_err(error)?;
+        match reference.on_accept {
+            OnAccept::Continue => self.pool(inner, &inside, direction, Accept::Behind, steps),
+            OnAccept::Final => self.items(inner, &inside, direction, accept, steps, jumps),
+        }
+    }
+
+    /// The rule of an entry: by its name, or, without one, by what it says.
+    fn entry_rule(
+        &mut self,
+        profile: &Profile,
+        entry: &Entry,
+        position: usize,
+        seen: &mut HashMap<u64, usize>,
+    ) -> u32 {
+        if let Some(name) = &entry.name {
+            return self.rule(profile, RuleKind::Entry(name.to_string()), &format!("entry {name}"));
+        }
+        // Equal entries are told apart by their order; the hash is stable within one version of filter-ctl,
+        // and where it is not a counter starts again.
+        let mut hasher = DefaultHasher::new();
+        (entry.action, entry.traffic.map(Direction::index), &entry.conditions).hash(&mut hasher);
+        let hash = hasher.finish();
+        let copy = seen.entry(hash).or_default();
+        *copy += 1;
+        let identity = format!("entry #{hash:016x}.{copy}");
+        self.rule(profile, RuleKind::Entry(format!("#{position}")), &identity)
+    }
+
+    fn rule(&mut self, profile: &Profile, kind: RuleKind, within: &str) -> u32 {
+        let way: Vec<&str> = self.path.iter().map(ProfileName::as_str).collect();
+        let identity = format!("{} {within}", way.join("/"));
+        if let Some(&rule) = self.known.get(&identity) {
+            return rule;
+        }
+        let rule = self.rules.len() as u32;
+        self.rules.push(Rule { profile: profile.name.to_string(), kind, identity: identity.clone() });
+        self.known.insert(identity, rule);
+        rule
+    }
+}
