@@ -1,5 +1,6 @@
 //! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
 
+pub mod compile;
 pub mod model;
 pub mod policy;
 pub mod resolve;

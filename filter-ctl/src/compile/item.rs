@@ -1,0 +1,157 @@
+//! Steps of a program as the builder sees them at one place of the graph: what is still open of each.
+
+use std::rc::Rc;
+
+use filter_common::{Class, Node, Verdict};
+
+use super::constraint::{Clause, WordState};
+use super::lower::lower;
+use crate::policy::{Program, Then};
+
+/// A step, less what the place in the graph already knows to hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Item {
+    /// Position in the program.
+    pub(super) step: usize,
+    pub(super) rule: Option<u32>,
+    pub(super) then: Action,
+    /// All of these are still open; none is empty.
+    pub(super) open: Vec<Clause>,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Action {
+    Verdict(Verdict),
+    Go(usize),
+    /// What comes is built already: see [`Builder::peel`](super::build::Builder).
+    Built(Node),
+}
+
+/// A set of more cubes than this is large.
+const LARGE: usize = 16;
+
+/// The steps that can still match, in order. The last is never conditional.
+pub(super) type List = Vec<Rc<Item>>;
+
+impl Item {
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether it asks for members of several large sets: a tree would hold one set once for each member of
+    /// the other.
+    pub(super) fn is_product(&self) -> bool {
+        self.open.iter().filter(|clause| clause.len() > LARGE).count() > 1
+    }
+
+    /// How many cubes are open: what the item adds to the work still to be done.
+    pub(super) fn weight(&self) -> usize {
+        self.open.iter().map(Vec::len).sum::<usize>().max(1)
+    }
+}
+
+/// The program's steps as they look to packets of `class`.
+pub(super) fn items(program: &Program, class: Class) -> List {
+    let mut list = List::new();
+    'steps: for (step, source) in program.steps.iter().enumerate() {
+        let mut open = Vec::new();
+        for test in &source.when {
+            match lower(test, class) {
+                None => {}
+                Some(clause) if clause.is_empty() => continue 'steps,
+                Some(clause) => open.push(clause),
+            }
+        }
+        let then = match source.then {
+            Then::Verdict(verdict) => Action::Verdict(verdict),
+            Then::Go(target) => Action::Go(target),
+        };
+        list.push(Rc::new(Item { step, rule: source.rule, then, open }));
+    }
+    list
+}
+
+/// What of `list` is left where the state of `word` is `state`.
+pub(super) fn narrow(list: &[Rc<Item>], word: u32, state: &WordState) -> List {
+    list.iter().filter_map(|item| narrow_item(item, word, state)).collect()
+}
+
+/// `None` where the item cannot match any more.
+fn narrow_item(item: &Rc<Item>, word: u32, state: &WordState) -> Option<Rc<Item>> {
+    let touched =
+        |clause: &Clause| clause.iter().flatten().any(|c| c.word() == word && state.decides(*c).is_some());
+    if !item.open.iter().any(touched) {
+        return Some(Rc::clone(item));
+    }
+    let mut open = Vec::with_capacity(item.open.len());
+    for clause in &item.open {
+        if !touched(clause) {
+            open.push(clause.clone());
+            continue;
+        }
+        let mut left = Clause::new();
+        let mut holds = false;
+        'cubes: for cube in clause {
+            let mut rest = Vec::with_capacity(cube.len());
+            for &constraint in cube {
+                match (constraint.word() == word).then(|| state.decides(constraint)).flatten() {
+                    Some(false) => continue 'cubes,
+                    Some(true) => {}
+                    None => rest.push(constraint),
+                }
+            }
+            if rest.is_empty() {
+                holds = true;
+                break;
+            }
+            if !left.contains(&rest) {
+                left.push(rest);
+            }
+        }
+        if holds {
+            continue;
+        }
+        if left.is_empty() {
+            return None;
+        }
+        open.push(left);
+    }
+    Some(Rc::new(Item { open, ..**item }))
+}
+
+/// Drops what no packet can reach: steps behind an unconditional one, unless a jump leads past it.
+pub(super) fn prune(list: &mut List) {
+    let mut kept = List::with_capacity(list.len());
+    // Steps before this one cannot be reached; targets of conditional jumps seen so far.
+    let mut from = 0;
+    let mut targets: Vec<usize> = Vec::new();
+    let mut reachable = true;
+    for item in list.drain(..) {
+        if !reachable && targets.iter().any(|&target| target <= item.step && target >= from) {
+            reachable = true;
+        }
+        if !reachable {
+            continue;
+        }
+        if let Action::Go(target) = item.then {
+            targets.push(target);
+        }
+        if item.is_unconditional() {
+            from = item.step + 1;
+            targets.retain(|&target| target > item.step);
+            reachable = false;
+        }
+        kept.push(item);
+    }
+    *list = kept;
+}
+
+/// The words that something in the list still asks for, in order.
+pub(super) fn open_words(list: &[Rc<Item>]) -> Vec<u32> {
+    let mut asked = [false; filter_common::word::COUNT];
+    for constraint in list.iter().flat_map(|item| &item.open).flatten().flatten() {
+        asked[constraint.word() as usize] = true;
+    }
+    (0..).zip(asked).filter_map(|(word, asked)| asked.then_some(word)).collect()
+}
