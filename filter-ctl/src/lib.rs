@@ -3,5 +3,6 @@
 pub mod compile;
 pub mod model;
 pub mod policy;
+pub mod reference;
 pub mod resolve;
 pub mod xml;

@@ -1,0 +1,153 @@
+//! The oracle: a slow, obvious interpreter of a [`Policy`] over a frame.
+//!
+//! It shares nothing with the data path but the names of fields and reasons: it reads the frame into an owned
+//! [`Packet`], holds a list of checks against it, and runs the policy's steps as they stand. Tests hold the
+//! parser, the compiler and the loaded program against it, and `explain` asks it too.
+
+mod eval;
+mod explain;
+mod guard;
+mod packet;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use filter_common::{Direction, DropReason, Outcome, Verdict};
+
+pub use eval::Value;
+pub use packet::{
+    Arp, ArpAddresses, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6, LengthField, Llc, Mac, Nd,
+    NdOption, Packet, Ports, Snap, Upper, VlanTag,
+};
+
+use crate::policy::{Field, Policy};
+
+/// A port: what it was told of itself, and what it learned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// The guard drops what is malformed, and tags and SNAP are looked through.
+    pub strict: bool,
+    /// The MAC address it was given.
+    pub mac: Option<Mac>,
+    /// The IP addresses it was given.
+    pub addresses: Vec<IpAddr>,
+    /// Its MAC address is to be learned.
+    pub learn_mac: bool,
+    /// Its IPv4 address is to be learned.
+    pub learn_ip4: bool,
+    /// What it learned so far.
+    pub learned: Learned,
+}
+
+/// What a port learned; each is learned once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The MAC address.
+    pub mac: Option<Mac>,
+    /// The IPv4 address.
+    pub ip4: Option<Ipv4Addr>,
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict and its cause.
+    pub outcome: Outcome,
+    /// The rules counted on the way, in order, without the deciding one.
+    pub hits: Vec<u32>,
+    /// What was read of the frame.
+    pub packet: Packet,
+}
+
+/// Judges one frame: its bytes with the tags that are in them, and the tag that was taken out of them.
+/// `port.learned` changes as the data path's would.
+pub fn judge(
+    policy: &Policy,
+    port: &mut Port,
+    direction: Direction,
+    frame: &[u8],
+    tag: Option<u16>,
+) -> Judgement {
+    let packet = Packet::read(frame, tag, port.strict);
+    let anomaly = packet.anomaly();
+    if port.strict
+        && let Some(reason) = anomaly
+    {
+        return Judgement { outcome: Outcome::guard(reason), hits: Vec::new(), packet };
+    }
+    let before = port.learned;
+    if !port.learn(&packet, direction, anomaly.is_none()) {
+        port.learned = before;
+        return Judgement { outcome: Outcome::guard(DropReason::NotLearned), hits: Vec::new(), packet };
+    }
+    let (outcome, hits) = eval::run(policy.program(direction), &packet, &port.own());
+    // What the policy does not let through taught nothing.
+    if outcome.verdict == Verdict::Drop {
+        port.learned = before;
+    }
+    Judgement { outcome, hits, packet }
+}
+
+impl Port {
+    /// Learns what the packet teaches. `false` where an address is still unknown and the packet is none that
+    /// learning needs. Only sound packets from the guest teach.
+    fn learn(&mut self, packet: &Packet, direction: Direction, sound: bool) -> bool {
+        let teaches = sound && direction == Direction::Out;
+        let source = packet.ethernet.map(|ethernet| ethernet.source);
+        if self.learn_mac {
+            if self.learned.mac.is_none() && teaches {
+                self.learned.mac = source;
+            }
+            if self.learned.mac.is_none() {
+                return false;
+            }
+        }
+        if self.learn_ip4 && self.learned.ip4.is_none() {
+            let own_mac = self.own_mac();
+            if teaches && (own_mac.is_none() || own_mac == source) {
+                self.learned.ip4 = taught_ip4(packet);
+            }
+            return self.learned.ip4.is_some() || is_dhcp(packet, direction);
+        }
+        true
+    }
+
+    fn own_mac(&self) -> Option<Mac> {
+        if self.learn_mac { self.learned.mac } else { self.mac }
+    }
+
+    fn own(&self) -> eval::Own {
+        let learned = self.learned.ip4.filter(|_| self.learn_ip4).map(IpAddr::V4);
+        eval::Own { mac: self.own_mac(), addresses: self.addresses.iter().copied().chain(learned).collect() }
+    }
+}
+
+/// The address that the packet shows to be its sender's: the source of an IPv4 packet, or the sender of an
+/// ARP packet that comes from the interface it speaks of.
+fn taught_ip4(packet: &Packet) -> Option<Ipv4Addr> {
+    if packet.fragment().is_some() || packet.value(Field::VlanId).is_some() {
+        return None;
+    }
+    let address = if let Some(ip) = packet.ip4() {
+        ip.source
+    } else {
+        let arp = packet.arp.filter(|arp| !arp.reverse)?;
+        let addresses = arp.addresses?;
+        if addresses.sender_mac != packet.ethernet?.source {
+            return None;
+        }
+        addresses.sender_ip
+    };
+    (address.octets()[0] != 0 && !address.is_link_local()).then_some(address)
+}
+
+/// Whether the packet is a guest's request for an address, or an answer to it.
+fn is_dhcp(packet: &Packet, direction: Direction) -> bool {
+    let (Some(ip), Some(Upper::Udp { ports, .. })) = (packet.ip4(), &packet.upper) else { return false };
+    match direction {
+        Direction::Out => (ports.source, ports.destination) == (68, 67) && ip.source.is_unspecified(),
+        Direction::In => (ports.source, ports.destination) == (67, 68),
+    }
+}

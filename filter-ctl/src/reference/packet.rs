@@ -1,0 +1,376 @@
+//! A frame, read into owned, typed layers: everything the guard and the rules can ask for.
+//!
+//! Reading never fails: what cannot be read is absent, and [`Packet::stop`] says why nothing behind it was
+//! read. Whether what was read is acceptable is not decided here but in `guard`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use filter_common::DropReason;
+
+use super::read;
+
+/// A MAC address.
+pub type Mac = [u8; 6];
+
+/// All that was read of a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Length of the frame's bytes.
+    pub length: usize,
+    /// The Ethernet header.
+    pub ethernet: Option<Ethernet>,
+    /// VLAN tags, the outermost first, wherever they stood. Where tags are not looked through, the first.
+    pub tags: Vec<VlanTag>,
+    /// The 802.3 length, where the frame has one in place of an EtherType.
+    pub length_field: Option<LengthField>,
+    /// The LLC header of an 802.3 frame.
+    pub llc: Option<Llc>,
+    /// The EtherType behind tags and SNAP; that of the tag itself where tags are not looked through.
+    pub ether_type: Option<u16>,
+    /// The ARP or RARP packet.
+    pub arp: Option<Arp>,
+    /// The IP header.
+    pub ip: Option<Ip>,
+    /// The upper-layer header.
+    pub upper: Option<Upper>,
+    /// How many bytes there are from the upper-layer header on to the end of the packet.
+    pub upper_length: usize,
+    /// Why reading ended before it was through.
+    pub stop: Option<DropReason>,
+}
+
+/// Ethernet header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ethernet {
+    /// Destination address.
+    pub destination: Mac,
+    /// Source address.
+    pub source: Mac,
+    /// The EtherType or length that follows the addresses.
+    pub kind: u16,
+}
+
+/// Tag control information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanTag(pub u16);
+
+impl VlanTag {
+    /// The VLAN; 0 is none, such a tag carries only a priority.
+    pub fn vlan(self) -> u16 {
+        self.0 % 4096
+    }
+
+    /// The priority.
+    pub fn priority(self) -> u8 {
+        (self.0 / 8192) as u8
+    }
+}
+
+/// The length in an 802.3 frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LengthField {
+    /// What it says.
+    pub value: u16,
+    /// Whether the frame has that many bytes behind it.
+    pub fits: bool,
+}
+
+/// LLC header (IEEE 802.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Llc {
+    /// Destination service access point.
+    pub dsap: u8,
+    /// Source service access point.
+    pub ssap: u8,
+    /// Control; 3 is unnumbered information.
+    pub control: u8,
+    /// The SNAP header behind it, where it is looked through.
+    pub snap: Option<Snap>,
+    /// The type of a spanning-tree BPDU behind it.
+    pub bpdu: Option<u8>,
+}
+
+/// SNAP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snap {
+    /// Who assigned the protocol number.
+    pub organisation: [u8; 3],
+    /// The protocol number.
+    pub protocol: u16,
+}
+
+impl Snap {
+    /// Whether the protocol number is an EtherType (RFC 1042, IEEE 802.1H).
+    pub fn carries_ether_type(self) -> bool {
+        [[0, 0, 0], [0, 0, 0xf8]].contains(&self.organisation)
+    }
+}
+
+/// ARP or RARP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// RARP.
+    pub reverse: bool,
+    /// Hardware type.
+    pub hardware: u16,
+    /// Protocol type.
+    pub protocol: u16,
+    /// Length of hardware addresses.
+    pub hardware_length: u8,
+    /// Length of protocol addresses.
+    pub protocol_length: u8,
+    /// Opcode.
+    pub opcode: u16,
+    /// The addresses, where they are as long as those of Ethernet and IPv4.
+    pub addresses: Option<ArpAddresses>,
+}
+
+/// Addresses of an ARP or RARP packet for Ethernet and IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArpAddresses {
+    /// Sender hardware address.
+    pub sender_mac: Mac,
+    /// Sender protocol address.
+    pub sender_ip: Ipv4Addr,
+    /// Target hardware address.
+    pub target_mac: Mac,
+    /// Target protocol address.
+    pub target_ip: Ipv4Addr,
+}
+
+/// IP header of either version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ip {
+    /// EtherType IPv4.
+    V4(Ip4),
+    /// EtherType IPv6.
+    V6(Ip6),
+}
+
+/// IPv4 header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ip4 {
+    /// Version field.
+    pub version: u8,
+    /// Header length in bytes, as it says.
+    pub header_length: usize,
+    /// Total length in bytes, as it says.
+    pub total_length: usize,
+    /// Differentiated services code point.
+    pub dscp: u8,
+    /// Protocol.
+    pub protocol: u8,
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// Options up to the end of the list, no-operations left out.
+    pub options: Vec<Ip4Option>,
+    /// Which part of a datagram it is; absent for a whole one.
+    pub fragment: Option<Fragment>,
+    /// Its lengths are possible, so that options, fragment and what follows could be read.
+    pub complete: bool,
+}
+
+/// IPv4 option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip4Option {
+    /// Its type.
+    pub kind: u8,
+    /// Whether its length is possible. The list ends at the first that is not.
+    pub sound: bool,
+}
+
+/// Which part of a datagram a fragment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Where its data belong, in bytes.
+    pub position: usize,
+    /// How many bytes of data it has.
+    pub length: usize,
+    /// More fragments follow.
+    pub more: bool,
+    /// How many bytes of headers count towards the datagram's length: RFC 791 limits the total length, RFC
+    /// 8200 the payload length, extension headers before the fragment header included.
+    pub headers: usize,
+}
+
+impl Fragment {
+    /// Both first and last (RFC 6946).
+    pub fn is_atomic(self) -> bool {
+        self.position == 0 && !self.more
+    }
+}
+
+/// IPv6 header with its extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ip6 {
+    /// Version field.
+    pub version: u8,
+    /// Differentiated services code point.
+    pub dscp: u8,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// Source address.
+    pub source: Ipv6Addr,
+    /// Destination address.
+    pub destination: Ipv6Addr,
+    /// The extension headers, as far as they were read.
+    pub extensions: Vec<Extension>,
+    /// The protocol behind the extension headers; where they could not be read to the end, the first header's.
+    pub protocol: u8,
+    /// The extension headers could be read to the end.
+    pub complete: bool,
+}
+
+/// IPv6 extension header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Its protocol number.
+    pub kind: u8,
+    /// The protocol number of what follows it.
+    pub next: u8,
+    /// The routing type of a routing header.
+    pub routing: Option<u8>,
+    /// What a fragment header says.
+    pub fragment: Option<Fragment>,
+}
+
+/// Upper-layer header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upper {
+    /// TCP.
+    Tcp {
+        /// Ports.
+        ports: Ports,
+        /// Data offset in bytes.
+        header_length: usize,
+        /// All eight flags.
+        flags: u8,
+    },
+    /// UDP.
+    Udp {
+        /// Ports.
+        ports: Ports,
+        /// The length it says.
+        length: usize,
+    },
+    /// UDP-Lite.
+    UdpLite {
+        /// Ports.
+        ports: Ports,
+        /// Checksum coverage.
+        coverage: usize,
+    },
+    /// SCTP.
+    Sctp(Ports),
+    /// ICMP, or ICMPv6 other than neighbour discovery.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+    },
+    /// Neighbour discovery.
+    Nd(Nd),
+    /// IGMP, with its type.
+    Igmp(u8),
+    /// ESP, or AH over IPv4.
+    Security,
+}
+
+/// Ports of an upper-layer header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Source.
+    pub source: u16,
+    /// Destination.
+    pub destination: u16,
+}
+
+/// Neighbour discovery message (RFC 4861).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nd {
+    /// ICMPv6 type.
+    pub kind: u8,
+    /// ICMPv6 code.
+    pub code: u8,
+    /// The target of a solicitation, an advertisement or a redirect.
+    pub target: Option<Ipv6Addr>,
+    /// The solicited flag of an advertisement.
+    pub solicited: bool,
+    /// Its options, sixteen at most.
+    pub options: Vec<NdOption>,
+    /// There is something behind the sixteenth option.
+    pub more_options: bool,
+}
+
+/// Neighbour discovery option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NdOption {
+    /// Its type.
+    pub kind: u8,
+    /// Its length in bytes.
+    pub length: usize,
+    /// What stands where a link-layer address option has its address.
+    pub address: Mac,
+}
+
+impl NdOption {
+    /// Whether it is a source or target link-layer address.
+    pub fn is_link_layer(self) -> bool {
+        self.kind == 1 || self.kind == 2
+    }
+}
+
+impl Packet {
+    /// Reads a frame. `tag` is the tag that the kernel took out of the bytes. A strict reading looks through
+    /// tags and SNAP.
+    pub fn read(frame: &[u8], tag: Option<u16>, strict: bool) -> Self {
+        read::read(frame, tag, strict)
+    }
+
+    /// The IPv4 header.
+    pub fn ip4(&self) -> Option<&Ip4> {
+        if let Some(Ip::V4(ip)) = &self.ip { Some(ip) } else { None }
+    }
+
+    /// The IPv6 header.
+    pub fn ip6(&self) -> Option<&Ip6> {
+        if let Some(Ip::V6(ip)) = &self.ip { Some(ip) } else { None }
+    }
+
+    /// The fragment it is, if it is one: atomic fragments are whole packets.
+    pub fn fragment(&self) -> Option<Fragment> {
+        match self.ip.as_ref()? {
+            Ip::V4(ip) => ip.fragment,
+            Ip::V6(ip) => {
+                ip.extensions.iter().filter_map(|extension| extension.fragment).find(|part| !part.is_atomic())
+            }
+        }
+    }
+
+    /// Ports of TCP, UDP, UDP-Lite, SCTP.
+    pub fn ports(&self) -> Option<Ports> {
+        match *self.upper.as_ref()? {
+            Upper::Tcp { ports, .. }
+            | Upper::Udp { ports, .. }
+            | Upper::UdpLite { ports, .. }
+            | Upper::Sctp(ports) => Some(ports),
+            Upper::Icmp { .. } | Upper::Nd(_) | Upper::Igmp(_) | Upper::Security => None,
+        }
+    }
+
+    /// Type and code of ICMP or ICMPv6.
+    pub fn icmp(&self) -> Option<(u8, u8)> {
+        match *self.upper.as_ref()? {
+            Upper::Icmp { kind, code } | Upper::Nd(Nd { kind, code, .. }) => Some((kind, code)),
+            _ => None,
+        }
+    }
+
+    /// The neighbour discovery message.
+    pub fn nd(&self) -> Option<&Nd> {
+        if let Some(Upper::Nd(nd)) = &self.upper { Some(nd) } else { None }
+    }
+}
