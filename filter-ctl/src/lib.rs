@@ -1,7 +1,9 @@
 //! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
 
 pub mod compile;
+pub mod datapath;
 pub mod model;
+pub mod netdev;
 pub mod policy;
 pub mod reference;
 pub mod resolve;

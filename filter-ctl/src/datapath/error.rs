@@ -1,0 +1,112 @@
+//! What can go wrong between us and the kernel, in words an operator can act on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use filter_common::Direction;
+
+const EPERM: i32 = 1;
+
+/// Why something could not be done in the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// We may not.
+    #[error("{call}: permission denied; filter-ctl needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
+    Permission {
+        /// What was tried.
+        call: String,
+    },
+    /// The pins' folder is not in a BPF file system.
+    #[error("{0} is not in a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf")]
+    NotBpffs(PathBuf),
+    /// The pins are those of another network namespace.
+    #[error(
+        "{0} holds the classifiers of another network namespace; give each namespace a folder for pins (--bpffs) and a \
+         root (--root) of its own"
+    )]
+    Foreign(PathBuf),
+    /// The kernel lacks something.
+    #[error("this kernel ({release}) is too old: filter-ctl needs Linux 6.6 or newer, for tcx links")]
+    Kernel {
+        /// `uname -r`.
+        release: String,
+    },
+    /// A file operation failed.
+    #[error("{path}: {error}")]
+    Io {
+        /// On what.
+        path: PathBuf,
+        /// How.
+        error: io::Error,
+    },
+    /// The classifiers could not be loaded, or a map not be made or found.
+    #[error("{call}: {error}")]
+    Bpf {
+        /// What was tried.
+        call: String,
+        /// What the kernel, or aya, said.
+        error: String,
+    },
+    /// No room for what a port needs.
+    #[error("no room for {wanted} more {what}: {free} of {total} are free{advice}")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many are needed.
+        wanted: usize,
+        /// How many there are.
+        free: usize,
+        /// How many there could be.
+        total: usize,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// An interface index beyond the table.
+    #[error(
+        "interface index {0} is beyond the table of 1048576; reboot the host, or move the port to a new network namespace"
+    )]
+    Ifindex(u32),
+    /// Attached, but the kernel does not list our program.
+    #[error(
+        "{port}: the {direction} classifier was attached but the kernel does not run it; see `bpftool net`"
+    )]
+    NotAttached {
+        /// The interface.
+        port: String,
+        /// Which of the two.
+        direction: Direction,
+    },
+}
+
+impl DatapathError {
+    pub(super) fn io(path: &Path, error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Self::Permission { call: path.display().to_string() };
+        }
+        Self::Io { path: path.to_owned(), error }
+    }
+
+    /// Wraps an error of aya's; permission is looked for in the whole chain of causes.
+    pub(super) fn bpf(call: impl Into<String>, error: &(dyn std::error::Error + 'static)) -> Self {
+        let call = call.into();
+        let mut text = error.to_string();
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            // EACCES is the verifier's word, not that of access control.
+            if let Some(io) = error.downcast_ref::<io::Error>()
+                && io.raw_os_error() == Some(EPERM)
+            {
+                return Self::Permission { call };
+            }
+            cause = error.source();
+            if let Some(cause) = cause {
+                let more = cause.to_string();
+                if !text.contains(&more) {
+                    text = format!("{text}: {more}");
+                }
+            }
+        }
+        Self::Bpf { call, error: text }
+    }
+}

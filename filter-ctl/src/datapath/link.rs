@@ -1,0 +1,158 @@
+//! The classifiers on an interface: tcx links, pinned, first on their hooks.
+//!
+//! First, because a program before us that accepts a packet would let it past us.
+
+use std::fs;
+use std::io;
+
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use filter_common::Direction;
+
+use super::{Datapath, DatapathError};
+
+/// "Link has been severed": the interface of a pinned link is gone, even if another has its name now.
+const ENOLINK: i32 = 67;
+
+/// The hook of a direction: frames from the VM enter the host at the tap.
+const fn hook(direction: Direction) -> TcAttachType {
+    match direction {
+        Direction::Out => TcAttachType::Ingress,
+        Direction::In => TcAttachType::Egress,
+    }
+}
+
+impl Datapath {
+    /// Attaches both classifiers to the interface; replaces them in place where they are. If that fails, what
+    /// was attached before still is, and nothing else.
+    pub fn attach(&mut self, name: &str, ifindex: u32) -> Result<(), DatapathError> {
+        let mut made = Vec::new();
+        for direction in Direction::ALL {
+            match self.attach_one(name, ifindex, direction) {
+                Ok(Made::New) => made.push(direction),
+                Ok(Made::Adopted) => {}
+                Err(error) => {
+                    for direction in made {
+                        self.detach_one(ifindex, direction);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_one(&mut self, name: &str, ifindex: u32, direction: Direction) -> Result<Made, DatapathError> {
+        let call = format!("attaching the {direction} classifier to {name}");
+        let fail = |error: &(dyn std::error::Error + 'static)| DatapathError::bpf(call.as_str(), error);
+        let pin = self.pins.as_ref().map(|pins| pins.link(ifindex, direction));
+        let program = &mut self.programs[direction.index()];
+        if let Some(pin) = &pin
+            && pin.exists()
+        {
+            // A link that is severed, or whatever else the pin is, is of no use to anybody.
+            if adopt(program, pin).is_ok() && self.is_attached(name, direction) {
+                return Ok(Made::Adopted);
+            }
+            fs::remove_file(pin).map_err(|error| DatapathError::io(pin, error))?;
+        }
+        let program = &mut self.programs[direction.index()];
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program.attach_with_options(name, hook(direction), order).map_err(|error| fail(&error))?;
+        if let Some(pin) = &pin {
+            let link = program.take_link(id).map_err(|error| fail(&error))?;
+            let link = FdLink::try_from(link).map_err(|error| fail(&error))?;
+            link.pin(pin).map_err(|error| fail(&error))?;
+        }
+        if let Err(error) = self.verify(name, direction) {
+            self.detach_one(ifindex, direction);
+            return Err(error);
+        }
+        Ok(Made::New)
+    }
+
+    /// Reads back what the kernel runs: success alone has been seen to mean nothing.
+    fn verify(&self, name: &str, direction: Direction) -> Result<(), DatapathError> {
+        if self.is_attached(name, direction) {
+            return Ok(());
+        }
+        Err(DatapathError::NotAttached { port: name.to_owned(), direction })
+    }
+
+    /// Whether the kernel runs our classifier of that direction on the interface.
+    pub fn is_attached(&self, name: &str, direction: Direction) -> bool {
+        let Ok(ours) = self.programs[direction.index()].info() else { return false };
+        SchedClassifier::query_tcx(name, hook(direction))
+            .is_ok_and(|(_, programs)| programs.iter().any(|program| program.id() == ours.id()))
+    }
+
+    /// Detaches both classifiers from the interface, if they are attached. On return no packet meets them any
+    /// more, so that the policy can be withdrawn.
+    pub fn detach(&mut self, ifindex: u32) {
+        for direction in Direction::ALL {
+            self.detach_one(ifindex, direction);
+        }
+        // At worst a packet that is still on its way there finds no policy.
+        let _ = self.tables.wait_for_packets();
+    }
+
+    fn detach_one(&mut self, ifindex: u32, direction: Direction) {
+        let Some(pins) = &self.pins else { return };
+        let pin = pins.link(ifindex, direction);
+        // The kernel detaches at once when the last descriptor of an unpinned link is closed; without one it
+        // does so some time after the pin is gone.
+        let link = PinnedLink::from_pin(&pin);
+        let _ = fs::remove_file(&pin);
+        drop(link);
+    }
+
+    /// Whether an interface of this index is gone for good: its links, if there are any, lead nowhere. One that
+    /// is in another network namespace is not gone.
+    pub fn is_gone(&mut self, ifindex: u32) -> bool {
+        let Some(pins) = &self.pins else { return true };
+        let pins = Direction::ALL.map(|direction| pins.link(ifindex, direction));
+        pins.iter()
+            .zip(&mut self.programs)
+            .all(|(pin, program)| !pin.exists() || matches!(adopt(program, pin), Err(Adopt::Severed)))
+    }
+
+    /// Interfaces that have pinned links, whether they still exist or not.
+    pub fn linked(&self) -> Vec<u32> {
+        self.pins.as_ref().map(super::pins::Pins::linked).unwrap_or_default()
+    }
+}
+
+/// How a classifier came to be attached.
+enum Made {
+    New,
+    Adopted,
+}
+
+enum Adopt {
+    Severed,
+    Failed,
+}
+
+impl<E: std::error::Error + 'static> From<E> for Adopt {
+    fn from(error: E) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(ENOLINK) {
+                return Self::Severed;
+            }
+            cause = error.source();
+        }
+        Self::Failed
+    }
+}
+
+/// Puts `program` in the place of whatever runs behind the pinned link.
+fn adopt(program: &mut SchedClassifier, pin: &std::path::Path) -> Result<(), Adopt> {
+    let link = FdLink::from(PinnedLink::from_pin(pin).map_err(|error: LinkError| Adopt::from(error))?);
+    let link = link.try_into().map_err(|error: LinkError| Adopt::from(error))?;
+    let id = program.attach_to_link(link).map_err(|error: ProgramError| Adopt::from(error))?;
+    // The pin holds the link; taking it out of the program keeps its drop from detaching.
+    drop(FdLink::try_from(program.take_link(id)?)?);
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Maps as memory: the one module of user space with `unsafe`.
+//!
+//! An array map created with `BPF_F_MMAPABLE` is mapped once and then read and written without system calls.
+//! The kernel's classifiers read the same memory at any moment, so every access is volatile or atomic, and
+//! nothing ever holds a reference into it.
+
+#![allow(unsafe_code, reason = "mapped memory that another party changes has no safe form")]
+
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use filter_common::maps::GuardCounters;
+use filter_common::{Learned, Node, PortRecord};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// Types whose every bit pattern is a value, and that have no padding.
+///
+/// # Safety
+/// Both must hold.
+pub(super) unsafe trait Plain: Copy {}
+
+// SAFETY: arrays and `repr(C)` structs of unsigned integers, sizes asserted where they are declared.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for Node {}
+// SAFETY: as above.
+unsafe impl Plain for PortRecord {}
+// SAFETY: as above.
+unsafe impl Plain for Learned {}
+// SAFETY: as above.
+unsafe impl Plain for GuardCounters {}
+
+/// How elements follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Elements of the map itself, which the kernel puts at multiples of eight bytes.
+    Elements,
+    /// Elements of an array that is the map's only value.
+    Packed,
+}
+
+/// An array map, or the array that is its only value, in memory.
+#[derive(Debug)]
+pub(super) struct Mapped<T> {
+    start: NonNull<u8>,
+    bytes: usize,
+    stride: usize,
+    count: usize,
+    elements: PhantomData<T>,
+}
+
+// SAFETY: the mapping belongs to this value, and all access is volatile or atomic.
+unsafe impl<T: Plain> Send for Mapped<T> {}
+
+impl<T: Plain> Mapped<T> {
+    /// Maps `count` elements of the map behind `fd`. The kernel refuses a map that is smaller.
+    pub(super) fn new(fd: BorrowedFd<'_>, count: usize, layout: Layout) -> rustix::io::Result<Self> {
+        let stride = match layout {
+            Layout::Elements => size_of::<T>().next_multiple_of(8),
+            Layout::Packed => size_of::<T>(),
+        };
+        let bytes = stride * count;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice; it is unmapped on drop only.
+        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
+        Ok(Self { start, bytes, stride, count, elements: PhantomData })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    fn at(&self, index: usize) -> Option<*mut T> {
+        // SAFETY: the index is within the mapping.
+        (index < self.count).then(|| unsafe { self.start.as_ptr().add(index * self.stride).cast() })
+    }
+
+    /// The element at `index`, `None` beyond the end.
+    pub(super) fn read(&self, index: usize) -> Option<T> {
+        // SAFETY: within the mapping, aligned (page start and stride), and any bits are a `T`.
+        self.at(index).map(|element| unsafe { element.read_volatile() })
+    }
+
+    /// Writes the element at `index`; `false` beyond the end.
+    #[must_use]
+    pub(super) fn write(&self, index: usize, value: T) -> bool {
+        self.at(index).is_some_and(|element| {
+            // SAFETY: as for `read`.
+            unsafe { element.write_volatile(value) };
+            true
+        })
+    }
+}
+
+impl Mapped<u32> {
+    /// Stores with release order: whoever sees the value sees all that was written before.
+    #[must_use]
+    pub(super) fn publish(&self, index: usize, value: u32) -> bool {
+        self.at(index).is_some_and(|element| {
+            // SAFETY: a valid, aligned word that lives as long as the mapping; all access is atomic or
+            // volatile.
+            unsafe { AtomicU32::from_ptr(element) }.store(value, Ordering::Release);
+            true
+        })
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: nothing refers into the mapping. A failure would leave it mapped, which harms nothing.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}

@@ -1,0 +1,261 @@
+//! The kernel's half: loads the classifiers, pins them, fills their maps, attaches them to ports.
+//!
+//! The only place that touches aya and BPF. Whoever uses it holds the state's lock: two writers at once would
+//! give away the same places.
+
+mod error;
+mod link;
+mod log;
+mod mapped;
+mod occupancy;
+mod pins;
+mod publish;
+mod run;
+mod tables;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use aya::maps::MapData;
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::util::KernelVersion;
+use aya::{Ebpf, EbpfLoader};
+use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
+
+pub use error::DatapathError;
+pub use log::Diagnostics;
+pub use publish::{PortSpec, Prepared, Retired};
+pub use run::LOOPBACK;
+
+use occupancy::Occupancy;
+use pins::Pins;
+use tables::Tables;
+
+/// The classifiers, as the build made them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/filter-ebpf.o"));
+
+/// The name of the global that says which of the classifiers' diagnostics are logged.
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// The loaded classifiers and their maps.
+pub struct Datapath {
+    tables: Tables,
+    programs: [SchedClassifier; Direction::COUNT],
+    occupancy: Occupancy,
+    pins: Option<Pins>,
+    /// Keeps other writers out.
+    _lock: Option<File>,
+    /// Keeps what is not pinned alive.
+    _object: Option<Ebpf>,
+}
+
+/// How to load the classifiers. What is loaded already stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// Which diagnostics they log.
+    pub log: LogLevel,
+}
+
+/// Which diagnostics the classifiers log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[repr(u8)]
+pub enum LogLevel {
+    /// None.
+    #[default]
+    Off = 0,
+    /// Errors.
+    Error = 1,
+    /// Packets that could not be judged, too.
+    Warn = 2,
+    /// More.
+    Info = 3,
+    /// All there is.
+    Debug = 4,
+}
+
+impl Datapath {
+    /// Opens what is pinned below `folder`, or loads and pins it there.
+    pub fn open(folder: &Path, options: LoadOptions) -> Result<Self, DatapathError> {
+        let pins = Pins::new(folder);
+        pins.prepare()?;
+        let lock = pins.lock()?;
+        if !pins.exist()? {
+            let mut object = load(options)?;
+            pins.install(|unfinished| pin(&mut object, unfinished))?;
+        }
+        Self::adopt(pins, Some(lock))
+    }
+
+    /// Opens what is pinned below `folder`, to change it; `None` where nothing is.
+    pub fn open_pinned(folder: &Path) -> Result<Option<Self>, DatapathError> {
+        let pins = Pins::new(folder);
+        if !pins.exist()? {
+            return Ok(None);
+        }
+        let lock = pins.lock()?;
+        Self::adopt(pins, Some(lock)).map(Some)
+    }
+
+    /// Opens what is pinned below `folder`, to look at it while others may change it; `None` where nothing is.
+    pub fn look_at(folder: &Path) -> Result<Option<Self>, DatapathError> {
+        let pins = Pins::new(folder);
+        if pins.exist()? { Self::adopt(pins, None).map(Some) } else { Ok(None) }
+    }
+
+    /// Loads classifiers of our own, which are gone when this value is: to try policies out.
+    pub fn private(options: LoadOptions) -> Result<Self, DatapathError> {
+        let mut object = load(options)?;
+        let tables = Tables::open(|name| {
+            let map = object.take_map(name).ok_or_else(|| missing(name))?;
+            map_data(map).ok_or_else(|| missing(name))
+        })?;
+        let program = |direction| {
+            let program = program(&mut object, maps::program(direction))?;
+            // A second handle, so that the object can keep the first.
+            let info = program.info().map_err(|error| DatapathError::bpf("program", &error))?;
+            SchedClassifier::from_program_info(info, maps::program(direction).into())
+                .map_err(|error| DatapathError::bpf("program", &error))
+        };
+        let mut program = program;
+        let programs = [program(Direction::Out)?, program(Direction::In)?];
+        let occupancy = Occupancy::scan(&tables);
+        Ok(Self { tables, programs, occupancy, pins: None, _lock: None, _object: Some(object) })
+    }
+
+    fn adopt(pins: Pins, lock: Option<File>) -> Result<Self, DatapathError> {
+        let tables = Tables::open(|name| {
+            let path = pins.map(name);
+            MapData::from_pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))
+        })?;
+        let program = |direction| {
+            let path = pins.program(maps::program(direction));
+            SchedClassifier::from_pin(&path)
+                .map_err(|error| DatapathError::bpf(path.display().to_string(), &error))
+        };
+        let programs = [program(Direction::Out)?, program(Direction::In)?];
+        let occupancy = Occupancy::scan(&tables);
+        Ok(Self { tables, programs, occupancy, pins: Some(pins), _lock: lock, _object: None })
+    }
+
+    /// Interfaces that have a policy, with its record.
+    pub fn published(&self) -> Vec<(u32, PortRecord)> {
+        self.tables
+            .published()
+            .filter_map(|(ifindex, entry)| Some((ifindex, self.record(entry & slot::INDEX)?)))
+            .collect()
+    }
+
+    /// The record that is in force on an interface.
+    pub fn published_on(&self, ifindex: u32) -> Option<PortRecord> {
+        let entry = self.tables.ifindex.read(ifindex as usize)?;
+        self.record(entry & slot::INDEX)
+    }
+
+    /// What was learned of the port with this number.
+    pub fn learned(&self, port: u32) -> Learned {
+        self.tables.learned.read(port as usize).unwrap_or_default()
+    }
+
+    /// Sets what is known of the port with this number, as if it had been learned.
+    pub fn set_learned(&mut self, port: u32, learned: Learned) {
+        let written = self.tables.learned.write(port as usize, learned);
+        debug_assert!(written, "the number came from a record");
+    }
+
+    /// A counter's sum.
+    pub fn counter(&self, index: u32) -> Result<Counter, DatapathError> {
+        self.tables.counter(index)
+    }
+
+    /// The counters of a record's rules, in the rules' order.
+    pub fn counters_of(&self, record: &PortRecord) -> Vec<u32> {
+        self.tables.counters_of(record)
+    }
+
+    /// Packets that the guard dropped at the port with this number.
+    pub fn guard_counters(&self, port: u32, direction: Direction) -> Vec<(DropReason, u64)> {
+        self.tables.guard_counters(port, direction)
+    }
+
+    /// How many instructions the verifier processed for a direction's classifier, where the kernel says.
+    pub fn verified_instructions(&self, direction: Direction) -> Option<u32> {
+        self.programs[direction.index()].info().ok()?.verified_instruction_count()
+    }
+
+    fn record(&self, index: u32) -> Option<PortRecord> {
+        if index == 0 { None } else { self.tables.ports.read(index as usize) }
+    }
+}
+
+fn load(options: LoadOptions) -> Result<Ebpf, DatapathError> {
+    if let Ok(version) = KernelVersion::current()
+        && version < KernelVersion::new(6, 6, 0)
+    {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        return Err(DatapathError::Kernel { release });
+    }
+    let mut object = EbpfLoader::new()
+        .override_global(LOG_LEVEL, &(options.log as u8), true)
+        .load(OBJECT)
+        .map_err(|error| DatapathError::bpf("loading the classifiers", &error))?;
+    for direction in Direction::ALL {
+        load_program(program(&mut object, maps::program(direction))?)
+            .map_err(|error| DatapathError::bpf(format!("loading {}", maps::program(direction)), &error))?;
+    }
+    Ok(object)
+}
+
+/// Loads a program. The verifier gives up with `EAGAIN` when a signal, or other work for the thread, comes in
+/// while it is at it; so does whoever loads programs, but not at once.
+fn load_program(program: &mut SchedClassifier) -> Result<(), ProgramError> {
+    const ATTEMPTS: usize = 10;
+    let interrupted = |result: &Result<(), ProgramError>| {
+        matches!(result, Err(ProgramError::LoadError { io_error, .. })
+            if io_error.kind() == io::ErrorKind::WouldBlock)
+    };
+    let mut result = program.load();
+    for _ in 1..ATTEMPTS {
+        if !interrupted(&result) {
+            break;
+        }
+        result = program.load();
+    }
+    result
+}
+
+fn pin(object: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
+    for name in maps::ALL {
+        let path = pins.map(name);
+        let map = object.map_mut(name).ok_or_else(|| missing(name))?;
+        map.pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
+    }
+    for direction in Direction::ALL {
+        let name = maps::program(direction);
+        let path = pins.program(name);
+        program(object, name)?
+            .pin(&path)
+            .map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
+    }
+    Ok(())
+}
+
+fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, DatapathError> {
+    object
+        .program_mut(name)
+        .ok_or_else(|| missing(name))?
+        .try_into()
+        .map_err(|error: ProgramError| DatapathError::bpf(name, &error))
+}
+
+fn missing(name: &str) -> DatapathError {
+    DatapathError::Bpf { call: name.to_owned(), error: "is not in the classifiers' object".to_owned() }
+}
+
+fn map_data(map: aya::maps::Map) -> Option<MapData> {
+    use aya::maps::Map;
+    match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::ArrayOfMaps(data) => Some(data),
+        _ => None,
+    }
+}

@@ -1,0 +1,145 @@
+//! The folder in the BPF file system where programs, maps and links are pinned.
+//!
+//! `<folder>/v<ABI>/{programs,maps,links}`, and a folder that names the network namespace they are of: a folder of another layout version is never touched. The set of
+//! programs and maps appears at once: it is pinned in a folder of another name, which is then renamed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use filter_common::{ABI_VERSION, Direction};
+use rustix::fs::{FlockOperation, statfs};
+
+use super::error::DatapathError;
+
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+/// Where every distribution mounts it.
+const STANDARD_MOUNT: &str = "/sys/fs/bpf";
+
+/// Paths below the pins' folder.
+#[derive(Clone, Debug)]
+pub(super) struct Pins {
+    folder: PathBuf,
+}
+
+impl Pins {
+    /// Paths below `folder`. Touches nothing.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    fn version(&self) -> PathBuf {
+        self.folder.join(format!("v{ABI_VERSION}"))
+    }
+
+    /// Whether the classifiers are there. An error where they are those of another network namespace: an
+    /// interface's index means nothing there.
+    pub(super) fn exist(&self) -> Result<bool, DatapathError> {
+        if !self.version().exists() {
+            return Ok(false);
+        }
+        if self.owner(namespace()?).exists() {
+            return Ok(true);
+        }
+        Err(DatapathError::Foreign(self.folder.clone()))
+    }
+
+    /// A folder whose name says which network namespace the pins belong to.
+    fn owner(&self, namespace: u64) -> PathBuf {
+        self.version().join(format!("namespace_{namespace}"))
+    }
+
+    /// Keeps other writers out as long as the file is open.
+    pub(super) fn lock(&self) -> Result<File, DatapathError> {
+        let fail = |error: io::Error| DatapathError::io(&self.folder, error);
+        let folder = File::open(&self.folder).map_err(fail)?;
+        rustix::fs::flock(&folder, FlockOperation::LockExclusive).map_err(|error| fail(error.into()))?;
+        Ok(folder)
+    }
+
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        self.version().join("maps").join(name)
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.version().join("programs").join(name)
+    }
+
+    /// Links are named by index: an interface's name may have a dot, a pin's may not.
+    pub(super) fn link(&self, ifindex: u32, direction: Direction) -> PathBuf {
+        self.version().join("links").join(format!("{ifindex}_{direction}"))
+    }
+
+    /// Interfaces that have pinned links.
+    pub(super) fn linked(&self) -> Vec<u32> {
+        let Ok(entries) = fs::read_dir(self.version().join("links")) else { return vec![] };
+        let mut linked: Vec<u32> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.split_once('_')?.0.parse().ok())
+            .collect();
+        linked.sort_unstable();
+        linked.dedup();
+        linked
+    }
+
+    /// Makes sure that the folder is in a BPF file system, mounting one at the standard place if need be.
+    pub(super) fn prepare(&self) -> Result<(), DatapathError> {
+        if !in_bpffs(&self.folder)? {
+            let standard = Path::new(STANDARD_MOUNT);
+            if !self.folder.starts_with(standard) {
+                return Err(DatapathError::NotBpffs(self.folder.clone()));
+            }
+            rustix::mount::mount("bpf", standard, "bpf", rustix::mount::MountFlags::empty(), c"mode=700")
+                .map_err(|error| DatapathError::io(standard, error))?;
+        }
+        create_dir(&self.folder)
+    }
+
+    /// Pins a whole set: `pin` is given the paths of an unfinished folder, which appears when it succeeds.
+    pub(super) fn install(
+        &self,
+        pin: impl FnOnce(&Self) -> Result<(), DatapathError>,
+    ) -> Result<(), DatapathError> {
+        // The unfinished folder is itself a folder of pins, of a name that no version has.
+        let unfinished = Self { folder: self.folder.join("unfinished") };
+        if unfinished.folder.exists() {
+            fs::remove_dir_all(&unfinished.folder)
+                .map_err(|error| DatapathError::io(&unfinished.folder, error))?;
+        }
+        for folder in [
+            unfinished.folder.clone(),
+            unfinished.version(),
+            unfinished.version().join("maps"),
+            unfinished.version().join("programs"),
+            unfinished.version().join("links"),
+            unfinished.owner(namespace()?),
+        ] {
+            create_dir(&folder)?;
+        }
+        pin(&unfinished)?;
+        fs::rename(unfinished.version(), self.version())
+            .map_err(|error| DatapathError::io(&self.version(), error))?;
+        fs::remove_dir(&unfinished.folder).map_err(|error| DatapathError::io(&unfinished.folder, error))
+    }
+}
+
+fn namespace() -> Result<u64, DatapathError> {
+    crate::netdev::namespace()
+        .map_err(|error| DatapathError::io(Path::new("/proc/thread-self/ns/net"), error))
+}
+
+fn create_dir(path: &Path) -> Result<(), DatapathError> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| DatapathError::io(path, error))
+}
+
+/// Whether the nearest existing folder above `path` is in a BPF file system.
+fn in_bpffs(path: &Path) -> Result<bool, DatapathError> {
+    let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let stat = statfs(existing).map_err(|error| DatapathError::io(existing, error))?;
+    Ok(u64::try_from(stat.f_type).is_ok_and(|kind| kind & 0xffff_ffff == BPF_FS_MAGIC))
+}

@@ -1,0 +1,64 @@
+//! The loaded classifier, run over a frame of ours (`BPF_PROG_TEST_RUN`).
+
+use aya::programs::ProgramError;
+use aya::{TestRun, TestRunOptions};
+use filter_common::{Direction, Outcome};
+
+use super::{Datapath, DatapathError};
+
+/// `struct __sk_buff` (linux/bpf.h): what of it the kernel takes from us, and gives back.
+const CONTEXT: usize = 192;
+const IFINDEX: usize = 40;
+const CB: usize = 48;
+
+/// Lengths of frames that the kernel always takes: from Ethernet and IPv6 headers to most of a page.
+const RUN: std::ops::Range<usize> = 54..3000;
+const EINVAL: i32 = 22;
+
+/// The interface every network namespace has, and no VM's port ever is: policies are tried out there.
+pub const LOOPBACK: u32 = 1;
+
+/// `TC_ACT_SHOT`.
+const SHOT: u32 = 2;
+
+impl Datapath {
+    /// Judges `frame` as the classifier of `direction` would on the interface, whose policy must be published.
+    /// Counters count, and addresses are learned, as with any other packet. `None`: the kernel runs no program
+    /// over such a frame. It refuses frames that claim to be IP and are shorter than an IP header, all that
+    /// are shorter than an Ethernet header, and those that are longer than about a page.
+    pub fn run(
+        &self,
+        direction: Direction,
+        ifindex: u32,
+        frame: &[u8],
+    ) -> Result<Option<Outcome>, DatapathError> {
+        let mut context = [0u8; CONTEXT];
+        context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
+        let mut after = [0u8; CONTEXT];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            ctx_out: Some(&mut after),
+            ..TestRunOptions::new()
+        };
+        let call = "running the classifier over a frame";
+        let result = match self.programs[direction.index()].test_run(options) {
+            Ok(result) => result,
+            Err(ProgramError::SyscallError(error))
+                if !RUN.contains(&frame.len()) && error.io_error.raw_os_error() == Some(EINVAL) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(DatapathError::bpf(call, &error)),
+        };
+        let word = |at: usize| u32::from_ne_bytes([after[at], after[at + 1], after[at + 2], after[at + 3]]);
+        let outcome = Outcome::from_words([word(CB), word(CB + 4)]);
+        let consistent = outcome.filter(|outcome| {
+            (outcome.verdict == filter_common::Verdict::Drop) == (result.return_value == SHOT)
+        });
+        consistent.map(Some).ok_or_else(|| DatapathError::Bpf {
+            call: call.to_owned(),
+            error: format!("it returned {} and reported {:?}", result.return_value.cast_signed(), outcome),
+        })
+    }
+}

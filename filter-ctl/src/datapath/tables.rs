@@ -1,0 +1,137 @@
+//! The maps, opened: what is read and written, by its meaning.
+
+use std::os::fd::AsFd;
+
+use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
+use filter_common::maps::{self, GuardCounters};
+use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
+
+use super::error::DatapathError;
+use super::mapped::{Layout, Mapped, Plain};
+
+/// All maps that the classifiers share with us.
+pub(super) struct Tables {
+    pub(super) ifindex: Mapped<u32>,
+    pub(super) ports: Mapped<PortRecord>,
+    pub(super) nodes: Mapped<Node>,
+    pub(super) rules: Mapped<u32>,
+    pub(super) guard: Mapped<GuardCounters>,
+    pub(super) learned: Mapped<Learned>,
+    counters: PerCpuArray<MapData, [u64; 2]>,
+    grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
+    grace_inner: Array<MapData, u32>,
+}
+
+impl Tables {
+    /// Opens all maps; `get` gives each by its name.
+    pub(super) fn open(
+        mut get: impl FnMut(&'static str) -> Result<MapData, DatapathError>,
+    ) -> Result<Self, DatapathError> {
+        use Layout::{Elements, Packed};
+        let counters = aya::maps::Map::PerCpuArray(get(maps::COUNTERS)?);
+        let grace = aya::maps::Map::ArrayOfMaps(get(maps::GRACE)?);
+        let wrong = |name: &str, error: aya::maps::MapError| DatapathError::bpf(name, &error);
+        Ok(Self {
+            ifindex: mapped(&get(maps::IFINDEX)?, maps::IFINDEX, Elements, 1)?,
+            ports: mapped(&get(maps::PORTS)?, maps::PORTS, Elements, 1)?,
+            nodes: mapped(&get(maps::NODES)?, maps::NODES, Packed, maps::MAX_NODES)?,
+            rules: mapped(&get(maps::RULES)?, maps::RULES, Packed, maps::MAX_RULES)?,
+            guard: mapped(&get(maps::GUARD)?, maps::GUARD, Elements, 1)?,
+            learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
+            counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
+            grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
+            grace_inner: Array::create(1, 0).map_err(|error| wrong(maps::GRACE, error))?,
+        })
+    }
+
+    /// Interfaces that have an entry, with it.
+    pub(super) fn published(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..self.ifindex.len()).filter_map(|index| {
+            let entry = self.ifindex.read(index)?;
+            (entry != 0).then_some((index as u32, entry))
+        })
+    }
+
+    /// The counters of a record's rules, in the rules' order.
+    pub(super) fn counters_of(&self, record: &PortRecord) -> Vec<u32> {
+        (record.rules..record.rules + record.rule_count)
+            .map(|position| self.rules.read(position as usize).unwrap_or(0))
+            .collect()
+    }
+
+    /// How many counters there are.
+    pub(super) fn counter_count(&self) -> usize {
+        self.counters.len() as usize
+    }
+
+    /// A counter, summed over all CPUs.
+    pub(super) fn counter(&self, index: u32) -> Result<Counter, DatapathError> {
+        let values =
+            self.counters.get(&index, 0).map_err(|error| DatapathError::bpf(maps::COUNTERS, &error))?;
+        Ok(values.iter().fold(Counter::default(), |sum, [packets, bytes]| Counter {
+            packets: sum.packets + packets,
+            bytes: sum.bytes + bytes,
+        }))
+    }
+
+    /// Sets a counter to zero on all CPUs.
+    pub(super) fn clear_counter(&mut self, index: u32) -> Result<(), DatapathError> {
+        let cpus = aya::util::nr_cpus()
+            .map_err(|(path, error)| DatapathError::io(std::path::Path::new(path), error))?;
+        let zeros = PerCpuValues::try_from(vec![[0; 2]; cpus])
+            .map_err(|error| DatapathError::io(std::path::Path::new(maps::COUNTERS), error))?;
+        self.counters.set(index, zeros, 0).map_err(|error| DatapathError::bpf(maps::COUNTERS, &error))
+    }
+
+    /// Packets that the guard dropped at a port, by reason; only those that are not zero.
+    pub(super) fn guard_counters(&self, port: u32, direction: Direction) -> Vec<(DropReason, u64)> {
+        let Some(counters) = self.guard.read(port as usize) else { return vec![] };
+        let table = match direction {
+            Direction::Out => counters.out,
+            Direction::In => counters.r#in,
+        };
+        DropReason::ALL
+            .iter()
+            .map(|&reason| (reason, table[reason as usize]))
+            .filter(|(_, packets)| *packets != 0)
+            .collect()
+    }
+
+    /// Sets a port's drop counters to zero.
+    #[must_use]
+    pub(super) fn clear_guard(&self, port: u32) -> bool {
+        let zero = GuardCounters { out: [0; DropReason::TABLE], r#in: [0; DropReason::TABLE] };
+        self.guard.write(port as usize, zero)
+    }
+
+    /// Waits until every packet that was in a classifier when this was called has left it.
+    ///
+    /// The kernel promises that of an update of a map of maps (`maybe_wait_bpf_programs`, since 4.20): it is
+    /// `synchronize_rcu`, and classifiers run under RCU.
+    pub(super) fn wait_for_packets(&mut self) -> Result<(), DatapathError> {
+        self.grace
+            .set(0, &self.grace_inner, 0)
+            .map_err(|error| DatapathError::bpf("waiting for packets in flight", &error))
+    }
+}
+
+/// Maps a map's elements, or the `packed` elements of its only value.
+fn mapped<T: Plain>(
+    map: &MapData,
+    name: &str,
+    layout: Layout,
+    packed: usize,
+) -> Result<Mapped<T>, DatapathError> {
+    let info = map.info().map_err(|error| DatapathError::bpf(name, &error))?;
+    let count = if layout == Layout::Packed { packed } else { info.max_entries() as usize };
+    let value = if layout == Layout::Packed { size_of::<T>() * packed } else { size_of::<T>() };
+    if info.value_size() as usize != value {
+        let error = format!(
+            "values of {} bytes where {value} were expected: another version's map",
+            info.value_size()
+        );
+        return Err(DatapathError::Bpf { call: name.to_owned(), error });
+    }
+    Mapped::new(map.fd().as_fd(), count, layout)
+        .map_err(|error| DatapathError::io(std::path::Path::new(name), error))
+}

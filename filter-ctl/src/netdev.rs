@@ -1,0 +1,132 @@
+//! Network interfaces, as the kernel lists them over netlink (not sysfs, which may show another network
+//! namespace).
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// What it is to us.
+    pub kind: InterfaceKind,
+}
+
+/// What an interface is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceKind {
+    /// A tap: what a virtual machine is behind.
+    Tap,
+    /// One end of a veth pair: what a container is behind.
+    Veth,
+    /// Anything else, by the kernel's name for it.
+    Other(String),
+}
+
+impl Interface {
+    /// Why no virtual machine can be filtered here, and what would be needed; `None` if one can.
+    pub fn refusal(&self) -> Option<String> {
+        let InterfaceKind::Other(kind) = &self.kind else { return None };
+        let advice = match kind.as_str() {
+            "tun" => "a tun device carries IP packets without Ethernet headers; filter-ctl needs a tap",
+            "bridge" | "openvswitch" => "attach to the taps that are its ports, not to the switch",
+            "macvtap" | "macvlan" | "ipvlan" | "ipvtap" => {
+                "its frames reach the network device below without passing a hook of their own; give the virtual \
+                 machine a tap on a bridge"
+            }
+            "vfio" | "vhost-user" | "vdpa" => {
+                "packets of passed-through and vhost-user devices never enter the kernel; filter them in the device \
+                 or the switch that has them, or give the virtual machine a tap"
+            }
+            _ => {
+                "filter-ctl filters taps and veth pairs. A device passed through to a virtual machine (PCI, vDPA, \
+                 vhost-user) has no packets in the kernel: filter it in the device or its switch"
+            }
+        };
+        Some(format!("{} is a {kind} device; {advice}", self.name))
+    }
+}
+
+/// All interfaces of this network namespace.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut request = NetlinkMessage::new(
+        NetlinkHeader::default(),
+        NetlinkPayload::from(RouteNetlinkMessage::GetLink(LinkMessage::default())),
+    );
+    request.header.flags = NLM_F_DUMP | NLM_F_REQUEST;
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+
+    let mut found = Vec::new();
+    loop {
+        let (bytes, _) = socket.recv_from_full()?;
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let length = (message.header.length as usize).next_multiple_of(4);
+            match message.payload {
+                NetlinkPayload::Done(_) => return Ok(found),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                    found.extend(interface(&link));
+                }
+                _ => {}
+            }
+            rest = rest.get(length..).filter(|_| length != 0).unwrap_or_default();
+        }
+    }
+}
+
+/// The interface of that name; `None` where there is none.
+pub fn find(name: &str) -> io::Result<Option<Interface>> {
+    Ok(interfaces()?.into_iter().find(|interface| interface.name == name))
+}
+
+fn interface(link: &LinkMessage) -> Option<Interface> {
+    let mut name = None;
+    let mut kind = None;
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::LinkInfo(info) => {
+                kind = info.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.clone()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    let ether = link.header.link_layer_type == LinkLayerType::Ether;
+    let kind = match kind {
+        Some(InfoKind::Tun) if ether => InterfaceKind::Tap,
+        Some(InfoKind::Veth) => InterfaceKind::Veth,
+        Some(kind) => InterfaceKind::Other(kind.to_string()),
+        None if link.header.link_layer_type == LinkLayerType::Loopback => {
+            InterfaceKind::Other("loopback".to_owned())
+        }
+        None => InterfaceKind::Other("physical network".to_owned()),
+    };
+    Some(Interface { name: name?, ifindex: link.header.index, kind })
+}
+
+/// What tells this network namespace from others as long as the host runs.
+pub fn namespace() -> io::Result<u64> {
+    // Of this thread: a process may have threads in several.
+    fs::metadata("/proc/thread-self/ns/net").map(|metadata| metadata.ino())
+}
