@@ -7,4 +7,5 @@ pub mod netdev;
 pub mod policy;
 pub mod reference;
 pub mod resolve;
+pub mod store;
 pub mod xml;

@@ -1,0 +1,93 @@
+//! What filter-ctl keeps in files: profiles, and what it knows of each port.
+//!
+//! Profiles are XML below the configuration folder; those that ship are part of the program. Ports are below
+//! the runtime folder, which does not outlive a reboot, as the ports themselves do not. Every file is written
+//! whole. One lock, of the runtime folder, serialises all who change anything.
+
+mod files;
+mod ports;
+mod profiles;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+pub use ports::{Applied, Binding, Fail, Mode, PortState, RuleState};
+pub use profiles::{Origin, Profiles};
+
+/// Where everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// The operator's profiles.
+    pub profiles: PathBuf,
+    /// What is known of ports, and the lock.
+    pub run: PathBuf,
+    /// Pins of programs, maps and links, in a BPF file system.
+    pub bpffs: PathBuf,
+}
+
+impl Folders {
+    /// The standard places, or, with a root, all but the pins below it.
+    pub fn new(root: Option<&Path>, bpffs: Option<&Path>) -> Self {
+        let bpffs = bpffs.unwrap_or(Path::new("/sys/fs/bpf/filter-ctl")).to_owned();
+        match root {
+            Some(root) => Self { profiles: root.join("profiles"), run: root.join("run"), bpffs },
+            None => {
+                Self { profiles: "/etc/filter-ctl/profiles".into(), run: "/run/filter-ctl".into(), bpffs }
+            }
+        }
+    }
+}
+
+/// Why something could not be kept, or found again.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system said so.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// On what.
+        path: PathBuf,
+        /// How.
+        error: io::Error,
+    },
+    /// A file is not what we wrote.
+    #[error("{}: {message}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+}
+
+impl StoreError {
+    fn io(path: &Path, error: impl Into<io::Error>) -> Self {
+        Self::Io { path: path.to_owned(), error: error.into() }
+    }
+}
+
+/// Held while something is changed; given back when dropped, and by the kernel when its holder dies.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits until nobody else changes anything.
+    pub fn take(folders: &Folders) -> Result<Self, StoreError> {
+        files::create_folder(&folders.run)?;
+        let path = folders.run.join("lock");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| StoreError::io(&path, error))?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|error| StoreError::io(&path, error))?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,162 @@
+//! What is known of a port: its binding, and the meaning of what the kernel has of it.
+//!
+//! The kernel's record says which generation is in force. A port's file holds what belongs to that one and,
+//! while a change is under way, to the next: whichever the kernel's is, its rules have names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Folders, StoreError, files};
+
+/// Version of the files' form.
+const VERSION: u32 = 1;
+
+/// What an operator asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// Profiles, in the order they are checked.
+    pub profiles: Vec<String>,
+    /// The MAC address, if given.
+    pub mac: Option<String>,
+    /// The IP addresses, if given.
+    pub addresses: Vec<IpAddr>,
+    /// All other parameters.
+    pub parameters: BTreeMap<String, Vec<String>>,
+    /// Whether the guard drops what is malformed.
+    pub mode: Mode,
+    /// What becomes of packets that cannot be judged.
+    pub fail: Fail,
+}
+
+/// Whether the guard drops what is malformed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The guard drops malformed and evasive frames before any rule.
+    #[default]
+    Strict,
+    /// Rules alone decide, and VLAN tags are not looked through: what libvirt's filters would do.
+    Libvirt,
+}
+
+/// What becomes of packets when there is nothing to judge them by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Fail {
+    /// They are dropped.
+    #[default]
+    Closed,
+    /// The last good policy goes on; without one they are dropped.
+    Hold,
+    /// They pass.
+    Open,
+}
+
+/// A rule and where it is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleState {
+    /// `rule profile/entry` or `default profile`.
+    pub name: String,
+    /// See [`Rule::identity`](crate::policy::Rule::identity).
+    pub identity: String,
+    /// The counter's index.
+    pub counter: u32,
+}
+
+/// What was published, or is about to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The record's generation.
+    pub generation: u32,
+    /// What was asked for.
+    pub binding: Binding,
+    /// The policy's rules, in its order.
+    pub rules: Vec<RuleState>,
+}
+
+/// What is known of a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortState {
+    version: u32,
+    /// The interface's name.
+    pub name: String,
+    /// The interface's index.
+    pub ifindex: u32,
+    /// The network namespace it is in.
+    pub namespace: u64,
+    /// The publication in force and, while a change is under way, the next.
+    pub applied: Vec<Applied>,
+}
+
+impl PortState {
+    /// A port of which nothing was published yet.
+    pub fn new(name: String, ifindex: u32, namespace: u64) -> Self {
+        Self { version: VERSION, name, ifindex, namespace, applied: Vec::new() }
+    }
+
+    /// What belongs to a generation of the kernel's record.
+    pub fn of_generation(&self, generation: u32) -> Option<&Applied> {
+        self.applied.iter().find(|applied| applied.generation == generation)
+    }
+
+    /// Reads all ports, by name. A damaged file hides no other; what is wrong with it is in the second list.
+    pub fn load_all(folders: &Folders) -> Result<(Vec<Self>, Vec<StoreError>), StoreError> {
+        let folder = folders.run.join("ports");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+            Err(error) => return Err(StoreError::io(&folder, error)),
+        };
+        let (mut ports, mut damaged) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let path = entry.map_err(|error| StoreError::io(&folder, error))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                match Self::load(&path) {
+                    Ok(port) => ports.push(port),
+                    Err(error) => damaged.push(error),
+                }
+            }
+        }
+        ports.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((ports, damaged))
+    }
+
+    fn load(path: &PathBuf) -> Result<Self, StoreError> {
+        let damaged = |message: String| StoreError::Damaged { path: path.clone(), message };
+        let text = fs::read_to_string(path).map_err(|error| StoreError::io(path, error))?;
+        let port: Self = serde_json::from_str(&text).map_err(|error| {
+            damaged(format!(
+                "{error}; the port is still filtered: detach it and attach it again to repair this"
+            ))
+        })?;
+        if port.version != VERSION {
+            return Err(damaged(format!(
+                "version {} of another filter-ctl, expected {VERSION}",
+                port.version
+            )));
+        }
+        Ok(port)
+    }
+
+    /// Writes the port's file.
+    pub fn save(&self, folders: &Folders) -> Result<(), StoreError> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| StoreError::io(&self.path(folders), io::Error::other(error)))?;
+        files::write(&self.path(folders), &text)
+    }
+
+    /// Removes the port's file.
+    pub fn remove(&self, folders: &Folders) -> Result<(), StoreError> {
+        files::remove(&self.path(folders))
+    }
+
+    fn path(&self, folders: &Folders) -> PathBuf {
+        // By index: an interface's name may be `.new`, or hold what is no good in a file's name.
+        folders.run.join("ports").join(format!("{}.json", self.ifindex))
+    }
+}
