@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod datapath;
+pub mod engine;
 pub mod model;
 pub mod netdev;
 pub mod policy;

@@ -1,0 +1,171 @@
+//! What a port, or a policy, does with a frame, and why: the loaded classifier is run over it, and the
+//! reference interpreter beside it.
+
+use filter_common::{Cause, Direction, LEARNED_IP4, LEARNED_MAC, Learned, Outcome, record_flags};
+use serde::Serialize;
+
+use super::ports::plan;
+use super::{Engine, EngineError, Images, Planned};
+use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions, PortSpec};
+use crate::policy::Policy;
+use crate::reference::{self, Port};
+use crate::resolve::Library;
+use crate::store::Binding;
+
+/// A frame, as it would be at the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameToExplain {
+    /// Its bytes, tags included.
+    pub bytes: Vec<u8>,
+    /// Which way it goes.
+    pub direction: Direction,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// Its number among those explained, from 0.
+    pub i: usize,
+    /// `out` or `in`.
+    pub dir: &'static str,
+    /// `pass` or `drop`.
+    pub verdict: &'static str,
+    /// `rule profile/entry`, `default profile` or `guard Reason`.
+    pub by: String,
+    /// What the drop reason means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Rules that matched on the way and let the packet go on.
+    pub passed: Vec<String>,
+    /// What was read in the frame.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+    /// Whether the kernel's classifier was run: it is not over frames shorter than the header they claim.
+    pub loaded_program: bool,
+    /// What the reference interpreter says, if it says something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disagrees: Option<String>,
+}
+
+/// Explains frames, one after the other: addresses are learned on the way, as at a port.
+pub struct Explainer {
+    datapath: Datapath,
+    policy: Policy,
+    port: Port,
+    explained: usize,
+}
+
+impl Explainer {
+    /// For a binding, without a port: loads classifiers of its own.
+    pub fn for_binding(
+        library: &dyn Library,
+        binding: &Binding,
+        options: LoadOptions,
+    ) -> Result<Self, EngineError> {
+        let planned = Planned::new(library, binding)?;
+        let mut datapath = Datapath::private(options)?;
+        let (ip4, ip6) = planned.addresses();
+        let counters = vec![None; planned.policy.rules.len()];
+        let prepared = datapath.prepare(&PortSpec {
+            ifindex: LOOPBACK,
+            generation: 1,
+            port: None,
+            image: &planned.image,
+            counters: &counters,
+            flags: planned.flags,
+            fail_open: false,
+            mac: planned.parameters.mac.map(|mac| mac.0),
+            ip4: &ip4,
+            ip6: &ip6,
+        })?;
+        // Nothing was published there before: these classifiers are new.
+        let retired = datapath.publish(prepared);
+        datapath.reclaim(retired.into_iter().collect())?;
+        let port = reference_port(&planned, Learned::default());
+        Ok(Self { datapath, policy: planned.policy, port, explained: 0 })
+    }
+
+    /// For a port: runs the classifiers that are loaded for it over the graph that is in force there. Counters
+    /// do not count, and the port learns nothing.
+    pub fn for_port(engine: &Engine, name: &str) -> Result<Self, EngineError> {
+        let missing = || {
+            EngineError::NotFound(format!(
+                "port {name} is not attached; `filter-ctl ports` shows those that are"
+            ))
+        };
+        let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
+        let (ports, _) = engine.sweep(Some(&mut datapath))?;
+        let state = ports.into_iter().find(|port| port.name == name).ok_or_else(missing)?;
+        let record = datapath.published_on(state.ifindex).ok_or_else(missing)?;
+        let applied = state.of_generation(record.generation).ok_or_else(missing)?;
+        let planned = plan(engine.profiles(), &state, &applied.binding, &mut Images::default())?;
+        let port = reference_port(&planned, datapath.learned(record.port));
+        let prepared = datapath.prepare_copy(state.ifindex)?.ok_or_else(missing)?;
+        let retired = datapath.publish(prepared);
+        datapath.reclaim(retired.into_iter().collect())?;
+        Ok(Self { datapath, policy: planned.policy, port, explained: 0 })
+    }
+
+    /// Explains one frame.
+    pub fn explain(&mut self, frame: &FrameToExplain) -> Result<Explained, EngineError> {
+        let judged = reference::judge(&self.policy, &mut self.port, frame.direction, &frame.bytes, None);
+        let run = self.datapath.run(frame.direction, LOOPBACK, &frame.bytes)?;
+        let outcome = run.unwrap_or(judged.outcome);
+        let reason = match outcome.cause {
+            Cause::Guard(reason) => Some(reason.description()),
+            Cause::Rule(_) => None,
+        };
+        let explained = Explained {
+            i: self.explained,
+            dir: frame.direction.name(),
+            verdict: outcome.verdict.name(),
+            by: self.cause(outcome),
+            reason,
+            passed: judged.hits.iter().map(|&rule| self.rule(rule)).collect(),
+            fields: judged
+                .packet
+                .fields()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), serde_json::Value::String(value)))
+                .collect(),
+            loaded_program: run.is_some(),
+            disagrees: (outcome != judged.outcome)
+                .then(|| format!("{} by {}", judged.outcome.verdict, self.cause(judged.outcome))),
+        };
+        self.explained += 1;
+        Ok(explained)
+    }
+
+    /// Takes back what was put up to explain; what is not taken back by hand is by the next command.
+    pub fn finish(mut self) -> Result<(), DatapathError> {
+        let retired = self.datapath.withdraw(LOOPBACK).into_iter().collect();
+        self.datapath.reclaim(retired)
+    }
+
+    fn cause(&self, outcome: Outcome) -> String {
+        match outcome.cause {
+            Cause::Rule(rule) => self.rule(rule),
+            Cause::Guard(reason) => format!("guard {reason}"),
+        }
+    }
+
+    fn rule(&self, rule: u32) -> String {
+        self.policy.rules.get(rule as usize).map_or_else(|| format!("rule #{rule}"), ToString::to_string)
+    }
+}
+
+/// The port as the reference interpreter sees it.
+fn reference_port(planned: &Planned, learned: Learned) -> Port {
+    let mac = (learned.mac & LEARNED_MAC != 0).then(|| {
+        let [_, _, mac @ ..] = (learned.mac & !LEARNED_MAC).to_be_bytes();
+        mac
+    });
+    let ip4 = (learned.ip4 & LEARNED_IP4 != 0).then(|| std::net::Ipv4Addr::from(learned.ip4 as u32));
+    Port {
+        strict: planned.flags & record_flags::STRICT != 0,
+        mac: planned.parameters.mac.map(|mac| mac.0),
+        addresses: planned.parameters.addresses.clone(),
+        learn_mac: planned.flags & record_flags::LEARN_MAC != 0,
+        learn_ip4: planned.flags & record_flags::LEARN_IP4 != 0,
+        learned: reference::Learned { mac, ip4 },
+    }
+}

@@ -1,0 +1,222 @@
+//! What is: ports and their counters. Takes no lock and changes nothing.
+
+use std::thread;
+
+use filter_common::{Direction, LEARNED_IP4, LEARNED_MAC, Learned};
+use serde::Serialize;
+
+use super::EngineError;
+use crate::datapath::{Datapath, DatapathError, LOOPBACK};
+use crate::model::MacAddr;
+use crate::netdev;
+use crate::store::{Binding, Folders, PortState, StoreError};
+
+/// A port, as `ports` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortView {
+    /// The interface.
+    pub port: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// Whether it is filtered.
+    pub status: Status,
+    /// What is in force.
+    pub binding: Option<Binding>,
+    /// Counts its publications.
+    pub generation: Option<u32>,
+    /// Whether the MAC address is still to be learned, or was: the address, or an empty text.
+    pub learned_mac: Option<String>,
+    /// Likewise for the IPv4 address.
+    pub learned_ip: Option<String>,
+    /// Rules in force, defaults included.
+    pub rules: usize,
+    /// Nodes of the decision graph.
+    pub nodes: u32,
+    /// How many ports walk the same graph, this one included.
+    pub sharing: usize,
+}
+
+/// Whether a port is filtered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Both classifiers run and have a policy.
+    Active,
+    /// A classifier is missing: somebody took it away, or the interface was made anew.
+    NotFiltered,
+    /// The interface is gone.
+    Gone,
+    /// It is in another network namespace, where this command cannot look.
+    Elsewhere,
+}
+
+impl Status {
+    /// In words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::NotFiltered => "NOT FILTERED",
+            Self::Gone => "gone",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
+/// Counters of a port.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortStats {
+    /// The interface.
+    pub port: String,
+    /// Rules in the policy's order.
+    pub rules: Vec<Counted>,
+    /// Packets the guard dropped, by direction and reason.
+    pub guard: Vec<GuardCount>,
+}
+
+/// A rule's counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// `rule profile/entry` or `default profile`.
+    pub rule: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, as on the wire.
+    pub bytes: u64,
+}
+
+/// A drop reason's counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuardCount {
+    /// `out` or `in`.
+    pub direction: &'static str,
+    /// The reason's name.
+    pub reason: &'static str,
+    /// What it means.
+    pub description: &'static str,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// All ports, by name, and what is wrong with files of ports that are damaged.
+pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), EngineError> {
+    let (states, damaged) = PortState::load_all(folders)?;
+    let interfaces = netdev::interfaces().map_err(EngineError::Netlink)?;
+    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
+    // In another namespace the ports of this state are all elsewhere.
+    let datapath = match Datapath::look_at(&folders.bpffs) {
+        Err(DatapathError::Foreign(_)) => None,
+        looked => looked?,
+    };
+    let published = datapath.as_ref().map(Datapath::published).unwrap_or_default();
+    let mut views = Vec::new();
+    for state in states {
+        let interface = interfaces.iter().find(|interface| interface.ifindex == state.ifindex);
+        let record =
+            published.iter().find(|(ifindex, _)| *ifindex == state.ifindex).map(|(_, record)| record);
+        let name = interface.map_or(&state.name, |interface| &interface.name).clone();
+        let attached = datapath
+            .as_ref()
+            .is_some_and(|datapath| Direction::ALL.iter().all(|&way| datapath.is_attached(&name, way)));
+        let status = match interface {
+            _ if state.namespace != namespace => Status::Elsewhere,
+            None => Status::Gone,
+            Some(_) if attached && record.is_some() => Status::Active,
+            Some(_) => Status::NotFiltered,
+        };
+        let applied = match record {
+            Some(record) => state.of_generation(record.generation),
+            None => state.applied.last(),
+        };
+        let learned = record.zip(datapath.as_ref()).map(|(record, datapath)| datapath.learned(record.port));
+        let flags = record.map_or(0, |record| record.flags);
+        let learns = |flag: u32| learned.filter(|_| flags & flag != 0);
+        views.push(PortView {
+            port: name,
+            ifindex: state.ifindex,
+            status,
+            binding: applied.map(|applied| applied.binding.clone()),
+            generation: record.map(|record| record.generation),
+            learned_mac: learns(filter_common::record_flags::LEARN_MAC).map(mac_text),
+            learned_ip: learns(filter_common::record_flags::LEARN_IP4).map(ip_text),
+            rules: applied.map_or(0, |applied| applied.rules.len()),
+            nodes: record.map_or(0, |record| record.node_count),
+            sharing: published
+                .iter()
+                .filter(|(ifindex, other)| {
+                    *ifindex != LOOPBACK && record.is_some_and(|record| record.nodes == other.nodes)
+                })
+                .count(),
+        });
+    }
+    Ok((views, damaged))
+}
+
+fn mac_text(learned: Learned) -> String {
+    if learned.mac & LEARNED_MAC == 0 {
+        return String::new();
+    }
+    let [_, _, mac @ ..] = (learned.mac & !LEARNED_MAC).to_be_bytes();
+    MacAddr(mac).to_string()
+}
+
+fn ip_text(learned: Learned) -> String {
+    if learned.ip4 & LEARNED_IP4 == 0 {
+        return String::new();
+    }
+    std::net::Ipv4Addr::from(learned.ip4 as u32).to_string()
+}
+
+/// How often a look at a port is tried again that falls into a change of it.
+const TRIES: usize = 20;
+
+/// The counters of a port.
+pub fn stats(folders: &Folders, name: &str) -> Result<PortStats, EngineError> {
+    // No lock is taken: a port's file and its record may be read on two sides of a change.
+    for _ in 1..TRIES {
+        if let Some(stats) = stats_now(folders, name)? {
+            return Ok(stats);
+        }
+        thread::yield_now();
+    }
+    stats_now(folders, name)?.ok_or_else(|| {
+        EngineError::NotFound(format!("port {name} is not attached; `filter-ctl ports` shows those that are"))
+    })
+}
+
+fn stats_now(folders: &Folders, name: &str) -> Result<Option<PortStats>, EngineError> {
+    let (states, damaged) = PortState::load_all(folders)?;
+    let interface = netdev::find(name).map_err(EngineError::Netlink)?;
+    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
+    let state =
+        states.into_iter().filter(|state| state.namespace == namespace).find(|state| match &interface {
+            Some(interface) => state.ifindex == interface.ifindex,
+            None => state.name == name,
+        });
+    let state = match (state, damaged.into_iter().next()) {
+        (Some(state), _) => state,
+        (None, Some(damaged)) => return Err(damaged.into()),
+        (None, None) => return Ok(None),
+    };
+    let Some(datapath) = Datapath::look_at(&folders.bpffs)? else { return Ok(None) };
+    let Some(record) = datapath.published_on(state.ifindex) else { return Ok(None) };
+    let Some(applied) = state.of_generation(record.generation) else { return Ok(None) };
+    let mut rules = Vec::new();
+    for rule in &applied.rules {
+        let counter = datapath.counter(rule.counter)?;
+        rules.push(Counted { rule: rule.name.clone(), packets: counter.packets, bytes: counter.bytes });
+    }
+    let guard = Direction::ALL
+        .into_iter()
+        .flat_map(|direction| {
+            datapath.guard_counters(record.port, direction).into_iter().map(move |(reason, packets)| {
+                GuardCount {
+                    direction: direction.name(),
+                    reason: reason.name(),
+                    description: reason.description(),
+                    packets,
+                }
+            })
+        })
+        .collect();
+    Ok(Some(PortStats { port: name.to_owned(), rules, guard }))
+}
