@@ -1,5 +1,6 @@
 //! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
 
+pub mod cli;
 pub mod compile;
 pub mod datapath;
 pub mod engine;

@@ -1,0 +1,161 @@
+//! What commands print for people.
+
+use super::table::Table;
+use crate::engine::{Attached, Explained, GuardCount, PortStats, PortView, Updated};
+use crate::store::{Binding, Fail, Mode, Profiles};
+
+/// The profiles there are.
+pub fn profiles(profiles: &Profiles) -> String {
+    let mut table = Table::new(&["NAME", "ORIGIN", "DEFAULT", ">ITEMS", "DESCRIPTION"]);
+    for (origin, profile) in profiles.iter() {
+        let description = profile.description.as_ref().map(ToString::to_string).unwrap_or_default();
+        let first = description.split(['.', ':', ';']).next().unwrap_or_default().to_owned();
+        table.row([
+            profile.name.to_string(),
+            format!("{origin:?}").to_lowercase(),
+            profile.default.to_string(),
+            profile.items.len().to_string(),
+            first,
+        ]);
+    }
+    table.to_string()
+}
+
+/// What attaching came to.
+pub fn attached(attached: &Attached) -> String {
+    let mut text = format!(
+        "{} is filtered by {} ({} rules in {} nodes, at most {} steps a packet)\n",
+        attached.port,
+        attached.profiles.join(", "),
+        attached.rules,
+        attached.nodes,
+        attached.depth
+    );
+    if attached.learns_mac {
+        text += "its MAC address is learned from its first valid frame";
+        text += if attached.learns_ip { ", " } else { "\n" };
+    }
+    if attached.learns_ip {
+        text += "its IPv4 address is learned from its first ARP or IPv4 packet";
+        text += "; only DHCP passes before\n";
+    }
+    text
+}
+
+/// What changing a profile came to.
+pub fn updated(updated: &Updated) -> String {
+    match updated.ports.as_slice() {
+        [] => format!("{} is changed; no port uses it\n", updated.profile),
+        ports => format!("{} is changed, in force on {}\n", updated.profile, ports.join(", ")),
+    }
+}
+
+/// The ports there are.
+pub fn ports(ports: &[PortView]) -> String {
+    let mut table =
+        Table::new(&["PORT", "STATUS", "PROFILES", "MAC", "IP", "MODE", "FAIL", ">RULES", ">SHARED"]);
+    for port in ports {
+        let binding = port.binding.as_ref();
+        table.row([
+            port.port.clone(),
+            port.status.name().to_owned(),
+            binding.map_or_else(String::new, |binding| binding.profiles.join(",")),
+            address(binding.and_then(|binding| binding.mac.as_deref()), port.learned_mac.as_deref()),
+            addresses(binding, port.learned_ip.as_deref()),
+            binding.map_or("", |binding| mode(binding.mode)).to_owned(),
+            binding.map_or("", |binding| fail(binding.fail)).to_owned(),
+            port.rules.to_string(),
+            port.sharing.to_string(),
+        ]);
+    }
+    if table.is_empty() { "no port is filtered\n".to_owned() } else { table.to_string() }
+}
+
+fn address(given: Option<&str>, learned: Option<&str>) -> String {
+    match (given, learned) {
+        (Some(given), _) => given.to_owned(),
+        (None, Some("")) => "learning".to_owned(),
+        (None, Some(learned)) => format!("{learned} (learned)"),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn addresses(binding: Option<&Binding>, learned: Option<&str>) -> String {
+    let given: Vec<String> = binding
+        .map(|binding| binding.addresses.iter().map(ToString::to_string).collect())
+        .unwrap_or_default();
+    let given = given.join(",");
+    address(Some(given.as_str()).filter(|given| !given.is_empty()), learned)
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Strict => "strict",
+        Mode::Libvirt => "libvirt",
+    }
+}
+
+const fn fail(fail: Fail) -> &'static str {
+    match fail {
+        Fail::Closed => "closed",
+        Fail::Hold => "hold",
+        Fail::Open => "open",
+    }
+}
+
+/// A port's counters; `before`, if given, are those of the last time.
+pub fn stats(stats: &PortStats, all: bool, before: Option<&PortStats>) -> String {
+    let mut rules = Table::new(&[">PACKETS", ">BYTES", ">ADDED", "RULE"]);
+    for rule in &stats.rules {
+        if all || rule.packets != 0 {
+            let then = before.map(|before| {
+                before.rules.iter().find(|then| then.rule == rule.rule).map_or(0, |then| then.packets)
+            });
+            let cells = [rule.packets.to_string(), rule.bytes.to_string(), added(rule.packets, then)];
+            rules.row(cells.into_iter().chain([rule.rule.clone()]));
+        }
+    }
+    let mut guard = Table::new(&[">DROPPED", ">ADDED", "DIR", "GUARD", "BECAUSE"]);
+    for count in &stats.guard {
+        let then = before.map(|before| {
+            let same = |then: &&GuardCount| (then.direction, then.reason) == (count.direction, count.reason);
+            before.guard.iter().find(same).map_or(0, |then| then.packets)
+        });
+        let cells = [count.packets.to_string(), added(count.packets, then)];
+        let words = [count.direction, count.reason, count.description];
+        guard.row(cells.into_iter().chain(words.map(str::to_owned)));
+    }
+    let tables: Vec<String> =
+        [rules, guard].iter().filter(|table| !table.is_empty()).map(ToString::to_string).collect();
+    if tables.is_empty() { format!("{}: no packet yet\n", stats.port) } else { tables.join("\n") }
+}
+
+fn added(now: u64, then: Option<u64>) -> String {
+    then.map_or_else(String::new, |then| format!("+{}", now.saturating_sub(then)))
+}
+
+/// What becomes of a frame.
+pub fn explained(explained: &Explained) -> String {
+    let mut text =
+        format!("frame {}, {}: {} by {}\n", explained.i, explained.dir, explained.verdict, explained.by);
+    if let Some(reason) = explained.reason {
+        text += &format!("  because   {reason}\n");
+    }
+    if !explained.passed.is_empty() {
+        text += &format!("  after     {}\n", explained.passed.join(", "));
+    }
+    let fields: Vec<String> = explained
+        .fields
+        .iter()
+        .map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or_default()))
+        .collect();
+    text += &format!("  frame     {}\n", fields.join(", "));
+    if !explained.loaded_program {
+        text += "  note      the kernel runs its program over no frame this short: this is the reference's word\n";
+    }
+    if let Some(disagrees) = &explained.disagrees {
+        text +=
+            &format!("  DISAGREES the reference interpreter says {disagrees}: please report this frame\n");
+    }
+    text
+}
