@@ -1,0 +1,227 @@
+//! The command, run as an operator runs it: a root and a folder for pins of its own, exit codes and output.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use filter_ctl::datapath::{Datapath, LoadOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::net::{self, Namespace};
+use crate::not_run::not_run;
+use crate::ports::PinFolder;
+
+/// What keeps the command from filtering anything here, if anything does.
+pub fn obstacle() -> Option<String> {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    let look = || net::obstacle().or_else(|| bpf_obstacle(&Datapath::private(LoadOptions::default())));
+    FOUND.get_or_init(look).clone()
+}
+
+fn bpf_obstacle<T>(loaded: &Result<T, filter_ctl::datapath::DatapathError>) -> Option<String> {
+    use filter_ctl::datapath::DatapathError;
+    match loaded {
+        Err(error @ (DatapathError::Permission { .. } | DatapathError::Kernel { .. })) => {
+            Some(error.to_string())
+        }
+        // All else the command itself has to report.
+        _ => None,
+    }
+}
+
+/// Runs a test in a network namespace of its own, with a command that keeps everything in places of its own;
+/// or says that it cannot be run here.
+///
+/// # Panics
+/// If the test does.
+pub fn with_operator(binary: &str, test: &str, story: impl FnOnce(&Operator) + Send) {
+    if let Some(obstacle) = obstacle() {
+        return not_run(test, &obstacle);
+    }
+    let operator = Operator::new(binary, test);
+    let namespace = Namespace::new().expect("it was tried before");
+    namespace.run(|| story(&operator));
+}
+
+/// An operator: calls the command with places of its own for profiles, ports and pins.
+#[derive(Debug)]
+pub struct Operator {
+    binary: PathBuf,
+    folder: TempDir,
+    pins: PinFolder,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl Operator {
+    /// With the command at `binary`.
+    ///
+    /// # Panics
+    /// If there is no room for temporary files.
+    pub fn new(binary: impl Into<PathBuf>, test: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("filter-ctl-test-").tempdir();
+        let folder = folder.unwrap_or_else(|error| panic!("a temporary folder: {error}"));
+        Self { binary: binary.into(), folder, pins: PinFolder::new(test) }
+    }
+
+    /// Where profiles and ports are kept.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// Where programs and maps are pinned.
+    pub fn pins(&self) -> &Path {
+        self.pins.path()
+    }
+
+    /// Where [`Operator::file`] writes.
+    pub fn files(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file and gives its path.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path.display().to_string()
+    }
+
+    /// The command, to be given arguments.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env_remove("VISUAL").env_remove("EDITOR").stdin(Stdio::null());
+        command.env("FILTER_CTL_ROOT", self.root()).env("FILTER_CTL_BPFFS", self.pins());
+        command
+    }
+
+    /// Runs a command line; words are what blanks separate.
+    ///
+    /// # Panics
+    /// If it cannot be started, or if it panics itself.
+    pub fn run(&self, line: &str) -> Done {
+        let done = self.command().args(line.split_whitespace()).output().map(Done::from);
+        let done = done.unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        assert!(!done.stderr.contains("panicked"), "filter-ctl {line}: {}", done.stderr);
+        done
+    }
+
+    /// Runs a command line that must succeed, and gives what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn ok(&self, line: &str) -> String {
+        let done = self.run(line);
+        assert_eq!(done.code, 0, "filter-ctl {line}: {}", done.stderr);
+        assert_eq!(done.stderr, "", "filter-ctl {line}");
+        done.stdout
+    }
+
+    /// Runs a command line that must succeed, with `--json`, and gives its one value.
+    ///
+    /// # Panics
+    /// If it fails, or prints something else.
+    pub fn json(&self, line: &str) -> Value {
+        let text = self.ok(&format!("--json {line}"));
+        assert_eq!(text.lines().count(), 1, "filter-ctl --json {line}: {text}");
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("filter-ctl --json {line}: {error}: {text}"))
+    }
+
+    /// Runs a command line that must fail with this exit code, with `--json` and without, and gives the
+    /// message, which must be the same.
+    ///
+    /// # Panics
+    /// If it succeeds, or fails in another way.
+    pub fn fails(&self, line: &str, code: i32) -> String {
+        let done = self.run(line);
+        assert_eq!(done.code, code, "filter-ctl {line}: {}{}", done.stdout, done.stderr);
+        let message = done.stderr.strip_prefix("filter-ctl: ").unwrap_or(&done.stderr).trim_end();
+        let done = self.run(&format!("--json {line}"));
+        assert_eq!(done.code, code, "filter-ctl --json {line}: {}{}", done.stdout, done.stderr);
+        let value: Value = serde_json::from_str(&done.stdout)
+            .unwrap_or_else(|error| panic!("filter-ctl --json {line}: {error}: {}", done.stdout));
+        assert_eq!(value["error"]["message"].as_str(), Some(message), "filter-ctl --json {line}");
+        assert_eq!(value["error"]["code"].as_i64(), Some(i64::from(code)), "filter-ctl --json {line}");
+        message.to_owned()
+    }
+
+    /// What `ports` says of a port.
+    ///
+    /// # Panics
+    /// If it says nothing of it.
+    pub fn port(&self, name: &str) -> Value {
+        let ports = self.json("ports");
+        let found = ports.as_array().into_iter().flatten().find(|port| port["port"] == name);
+        found.unwrap_or_else(|| panic!("no port {name}: {ports}")).clone()
+    }
+
+    /// The counters of a port.
+    pub fn counts(&self, port: &str) -> Counts {
+        let stats = self.json(&format!("stats {port}"));
+        let number = |value: &Value| value["packets"].as_u64().unwrap_or_default();
+        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let list = |key: &str| stats[key].as_array().cloned().unwrap_or_default();
+        let rules = list("rules").into_iter().map(|rule| (text(&rule, "rule"), number(&rule)));
+        let guard = list("guard").into_iter().map(|count| {
+            (format!("guard {} {}", text(&count, "direction"), text(&count, "reason")), number(&count))
+        });
+        Counts(rules.chain(guard).collect())
+    }
+
+    /// Runs a command line with something on its standard input and in its environment.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn run_with(&self, line: &str, input: &str, environment: &[(&str, &str)]) -> Done {
+        let mut command = self.command();
+        command.args(line.split_whitespace()).envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        if let Some(mut stdin) = child.stdin.take() {
+            // It may have ended without reading any of it.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        child.wait_with_output().map_or_else(|error| panic!("{line}: {error}"), Done::from)
+    }
+}
+
+/// Counters of a port: packets by `rule PROFILE/ENTRY`, `default PROFILE` and `guard DIRECTION REASON`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub BTreeMap<String, u64>);
+
+impl Counts {
+    /// A counter; 0 if it is not there.
+    pub fn of(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// Those that have grown, and by how much.
+    pub fn since(&self, before: &Self) -> BTreeMap<String, u64> {
+        let grown = self.0.iter().map(|(name, now)| (name.clone(), now - before.of(name)));
+        grown.filter(|(_, more)| *more != 0).collect()
+    }
+}

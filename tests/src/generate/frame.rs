@@ -1,0 +1,296 @@
+//! Random frames: built whole from pools, then spoilt now and then.
+
+use super::pool;
+use super::rng::Rng;
+use crate::frames::{
+    Arp, Header, Ipv4, Ipv6, Mac, VM, advertisement, authentication, bpdu, catalogue, destination_options,
+    dhcp, ether_type, ethernet, fragment, hop_by_hop, icmp, icmp6, igmp, link_layer, llc, options, patched,
+    protocol, redirect, router_advertisement, router_solicitation, routing, sctp, snap, solicitation, tagged,
+    tcp, udp, udp_lite,
+};
+
+/// A frame, and the tag that was taken out of it.
+pub fn frame(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
+    if rng.chance(4) {
+        return from_catalogue(rng);
+    }
+    let (destination, source) = macs(rng);
+    let mut frame = match rng.below(100) {
+        0..10 => ethernet(destination, source, ether_type::ARP, &arp(rng, source).bytes()),
+        10..13 => {
+            let rarp = Arp { opcode: 3 + rng.below(2) as u16, ..arp(rng, source) };
+            ethernet(destination, source, ether_type::RARP, &rarp.bytes())
+        }
+        13..50 => ethernet(destination, source, ether_type::IPV4, &ip4(rng)),
+        50..91 => ethernet(destination, source, ether_type::IPV6, &ip6(rng)),
+        91..95 => ethernet(destination, source, rng.pick(pool::ETHER_TYPES), &bytes(rng, 64)),
+        95..98 => llc(destination, source, [rng.pick(&[0x42, 0xaa, 0xe0]), 0xaa, 3], &bytes(rng, 40)),
+        _ => llc([0x01, 0x80, 0xc2, 0, 0, 0], source, [0x42, 0x42, 3], &bpdu()),
+    };
+    if rng.chance(8) && frame.len() < 1000 {
+        frame = snap(&frame);
+        if rng.chance(20) {
+            frame[19] = 0xf8;
+        }
+    }
+    if rng.chance(20) {
+        for _ in 0..=rng.below(3) {
+            let kind = [ether_type::VLAN, ether_type::SERVICE_VLAN, ether_type::OLD_SERVICE_VLAN];
+            frame = tagged(&frame, rng.pick(&kind), rng.pick(pool::TAGS));
+        }
+    }
+    let tag = rng.chance(10).then(|| rng.pick(pool::TAGS));
+    if rng.chance(35) {
+        for _ in 0..=rng.below(3) {
+            spoil(rng, &mut frame);
+        }
+    }
+    (frame, tag)
+}
+
+/// A frame of the catalogue, or what one byte makes of it.
+fn from_catalogue(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
+    thread_local! {
+        static CASES: Vec<crate::frames::Case> = catalogue();
+    }
+    CASES.with(|cases| {
+        let case = &cases[rng.below(cases.len())];
+        let mut frame = if rng.chance(50) { case.bad.clone() } else { case.near_miss.clone() };
+        if rng.chance(50) {
+            spoil(rng, &mut frame);
+        }
+        (frame, case.tag)
+    })
+}
+
+/// Destination and source: mostly the virtual machine talks to somebody, or somebody to it.
+fn macs(rng: &mut Rng) -> (Mac, Mac) {
+    let other = if rng.chance(25) { rng.pick(pool::GROUPS) } else { rng.pick(pool::MACS) };
+    match rng.below(20) {
+        0..12 => (other, VM),
+        12..16 => (VM, rng.pick(pool::MACS)),
+        16..19 => (other, rng.pick(pool::MACS)),
+        _ => (other, rng.pick(pool::GROUPS)),
+    }
+}
+
+fn arp(rng: &mut Rng, source: Mac) -> Arp {
+    let mut arp = Arp { opcode: rng.pick(&[1, 1, 2, 2, 3, 0]), ..Arp::default() };
+    arp.sender_mac = if rng.chance(70) { source } else { rng.pick(pool::MACS) };
+    arp.target_mac = if rng.chance(50) { [0; 6] } else { rng.pick(pool::MACS) };
+    arp.sender_ip = rng.pick(&pool::IP4[..7]);
+    arp.target_ip = if rng.chance(20) { arp.sender_ip } else { rng.pick(pool::IP4) };
+    if rng.chance(5) {
+        arp.hardware = rng.pick(&[0, 6, 0x1234]);
+    }
+    if rng.chance(5) {
+        arp.protocol = rng.pick(&[0, 0x86dd, 0x0801]);
+    }
+    if rng.chance(5) {
+        arp.lengths = rng.pick(&[[6, 16], [8, 4], [0, 0]]);
+    }
+    arp
+}
+
+fn ip4(rng: &mut Rng) -> Vec<u8> {
+    const OPTIONS: &[&[u8]] = &[
+        &[1, 1, 1, 1],
+        &[0, 0, 0, 0],
+        &[148, 4, 0, 0],
+        &[7, 7, 4, 0, 0, 0, 0, 0],
+        &[131, 7, 4, 192, 0, 2, 1, 0],
+        &[1, 137, 3, 0],
+        &[68, 0, 0, 0],
+        &[1, 7, 9, 0],
+        &[1, 1, 1, 82],
+    ];
+    let mut ip = Ipv4 {
+        tos: rng.pick(pool::TOS),
+        ttl: rng.pick(&[1, 64, 255]),
+        source: rng.mostly(pool::IP4, 4),
+        destination: rng.mostly(pool::IP4, 6),
+        ..Ipv4::default()
+    };
+    if rng.chance(12) {
+        for _ in 0..=rng.below(2) {
+            ip.options.extend(rng.pick(OPTIONS));
+        }
+    }
+    if rng.chance(15) {
+        ip.position = position(rng);
+        ip.more = rng.chance(60);
+    }
+    if rng.chance(4) {
+        ip.protocol = protocol::UDP;
+        ip.source = [0; 4].into();
+        let kind = rng.pick(&[1, 3]);
+        return ip.packet(dhcp(1 + rng.below(2) as u8, kind, VM));
+    }
+    let usual = [protocol::TCP, protocol::UDP, protocol::ICMP];
+    ip.protocol = if rng.chance(65) { rng.pick(&usual) } else { rng.pick(pool::PROTOCOLS) };
+    let mut payload = upper(rng, ip.protocol, false);
+    if ip.more && rng.chance(80) {
+        payload.truncate(payload.len() / 8 * 8);
+    }
+    ip.packet(payload)
+}
+
+fn ip6(rng: &mut Rng) -> Vec<u8> {
+    let mut ip = Ipv6 {
+        class: rng.pick(pool::TOS),
+        hop_limit: rng.pick(&[1, 64, 255, 255]),
+        source: rng.mostly(pool::IP6, 4),
+        destination: rng.mostly(pool::IP6, 8),
+        ..Ipv6::default()
+    };
+    let usual = [protocol::TCP, protocol::UDP, protocol::ICMP6, protocol::ICMP6];
+    ip.protocol = if rng.chance(75) { rng.pick(&usual) } else { rng.pick(pool::PROTOCOLS) };
+    let mut payload = upper(rng, ip.protocol, true);
+    if ip.protocol == protocol::ICMP6 && payload[0] != 128 && rng.chance(70) {
+        ip.hop_limit = if matches!(payload[0], 133..=137) { 255 } else { 1 };
+    }
+    if rng.chance(30) {
+        ip.chain = chain(rng);
+        if ip.chain.iter().any(|(kind, bytes)| *kind == protocol::FRAGMENT && bytes[3] % 2 == 1)
+            && rng.chance(80)
+        {
+            payload.truncate(payload.len() / 8 * 8);
+        }
+    }
+    ip.packet(payload)
+}
+
+/// Extension headers: mostly each once and in the usual order.
+fn chain(rng: &mut Rng) -> Vec<Header> {
+    let mut chain = Vec::new();
+    let sizes = [8, 8, 16, 24, 264, 448];
+    if rng.chance(30) {
+        chain.push(hop_by_hop(rng.pick(&sizes)));
+    }
+    if rng.chance(30) {
+        chain.push(destination_options(rng.pick(&sizes)));
+    }
+    if rng.chance(20) {
+        chain.push(routing(rng.pick(&[0, 2, 3, 4])));
+    }
+    if rng.chance(45) {
+        chain.push(if rng.chance(30) { fragment(0, false) } else { fragment(position(rng), rng.chance(60)) });
+    }
+    if rng.chance(20) {
+        chain.push(authentication());
+    }
+    if rng.chance(20) {
+        chain.push(destination_options(rng.pick(&sizes)));
+    }
+    if !chain.is_empty() && rng.chance(15) {
+        for _ in 0..=rng.below(8) {
+            let again = chain[rng.below(chain.len())].clone();
+            chain.insert(rng.below(chain.len() + 1), again);
+        }
+    }
+    chain
+}
+
+/// Where a fragment lies.
+fn position(rng: &mut Rng) -> u16 {
+    rng.pick(&[0, 0, 0, 1, 2, 100, 8185, 8189, 8190, 8191])
+}
+
+fn upper(rng: &mut Rng, protocol: u8, six: bool) -> Vec<u8> {
+    let (source, destination) = (rng.pick(pool::PORTS), rng.pick(pool::PORTS));
+    match protocol {
+        protocol::TCP => {
+            let flags = rng.pick(&[2, 0x12, 0x10, 0x18, 0x11, 0x14, 0x29, 0, 3, 6, 0xc2]);
+            let mut segment = tcp(source, destination, flags, &bytes(rng, 40));
+            segment[12] = rng.pick(&[5, 5, 5, 5, 6, 10, 4, 15u8]) << 4;
+            segment
+        }
+        protocol::UDP => udp(source, destination, &bytes(rng, 24)),
+        protocol::UDP_LITE => {
+            udp_lite(source, destination, rng.pick(&[0, 8, 1, 7, 12, 600]), &bytes(rng, 24))
+        }
+        protocol::SCTP => sctp(source, destination),
+        protocol::ICMP if !six => {
+            icmp(rng.pick(pool::ICMP_TYPES), rng.pick(pool::ICMP_CODES), &bytes(rng, 32))
+        }
+        protocol::IGMP if !six => igmp(rng.pick(&[0x11, 0x16, 0x17, 0x22]), rng.pick(pool::IP4)),
+        protocol::ICMP6 if six => message(rng),
+        _ => bytes(rng, 40),
+    }
+}
+
+/// An ICMPv6 message.
+fn message(rng: &mut Rng) -> Vec<u8> {
+    let target = rng.pick(pool::IP6);
+    let trailer = nd_options(rng);
+    let mut message = match rng.below(8) {
+        0 => router_solicitation(&trailer),
+        1 => router_advertisement(&trailer),
+        2 | 3 => solicitation(target, &trailer),
+        4 | 5 => advertisement(rng.pick(&[0, 0x20, 0x40, 0x60, 0xe0]), target, &trailer),
+        6 => redirect(target, rng.pick(pool::IP6), &trailer),
+        _ => icmp6(rng.pick(pool::ICMP_TYPES), rng.pick(pool::ICMP_CODES), &bytes(rng, 32)),
+    };
+    if rng.chance(5) {
+        message[1] = 1;
+    }
+    message
+}
+
+fn nd_options(rng: &mut Rng) -> Vec<u8> {
+    let mut list = Vec::new();
+    if rng.chance(60) {
+        list.extend(link_layer(1 + rng.below(2) as u8, rng.pick(pool::MACS)));
+    }
+    if rng.chance(15) {
+        list.extend(options(rng.pick(&[1, 2, 14, 15, 16, 17])));
+    }
+    if rng.chance(15) {
+        list.extend(link_layer(1 + rng.below(3) as u8, rng.pick(pool::MACS)));
+    }
+    if rng.chance(5) {
+        list.extend(link_layer(1, VM));
+        list.extend([0; 8]);
+        let at = list.len() - 15;
+        list[at] = 2;
+    }
+    list
+}
+
+fn bytes(rng: &mut Rng, limit: usize) -> Vec<u8> {
+    (0..rng.below(limit)).map(|_| rng.byte()).collect()
+}
+
+/// Makes something wrong.
+fn spoil(rng: &mut Rng, frame: &mut Vec<u8>) {
+    if frame.len() < 15 {
+        return;
+    }
+    let header = frame.len().min(if rng.chance(80) { 100 } else { 600 });
+    match rng.below(10) {
+        0 => frame.truncate(rng.below(frame.len())),
+        1 => frame.truncate(14 + rng.below(frame.len().min(80) - 14)),
+        2 => frame.extend(bytes(rng, 50)),
+        3 | 4 => {
+            let at = rng.below(header);
+            frame[at] ^= 1 << rng.below(8);
+        }
+        5 => {
+            let at = rng.below(header);
+            frame[at] = rng.pick(&[0, 1, 2, 4, 0x7f, 0x80, 0xff]);
+        }
+        6 => {
+            let at = 12 + rng.below(header - 12);
+            frame[at] = rng.pick(pool::PROTOCOLS);
+        }
+        // Lengths: 802.3, IPv4, IPv6, UDP over both, also behind one tag.
+        _ => {
+            let at = rng.pick(&[12, 16, 18, 20, 22, 38, 42, 58, 62]);
+            if at + 2 <= frame.len() {
+                let value = u16::from_be_bytes([frame[at], frame[at + 1]]);
+                let off = (rng.below(17) as u16).wrapping_sub(8);
+                *frame = patched(std::mem::take(frame), at, &value.wrapping_add(off).to_be_bytes());
+            }
+        }
+    }
+}

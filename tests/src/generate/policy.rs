@@ -1,0 +1,185 @@
+//! Random policies, as wild as the type allows: any field in any order, lists, masks with holes, jumps.
+
+use filter_common::{Direction, Verdict};
+use filter_ctl::policy::{Atom, Field, FieldKind, Policy, Program, Rule, RuleKind, Step, Test, Then};
+
+use super::pool;
+use super::rng::Rng;
+
+/// A policy.
+pub fn policy(rng: &mut Rng) -> Policy {
+    let mut rules = 0;
+    let programs = Direction::ALL.map(|_| program(rng, &mut rules));
+    let rules = (0..rules).map(rule).collect();
+    Policy { rules, programs }
+}
+
+fn rule(number: u32) -> Rule {
+    let name = format!("e{number}");
+    Rule { profile: "random".into(), identity: name.clone(), kind: RuleKind::Entry(name) }
+}
+
+fn program(rng: &mut Rng, rules: &mut u32) -> Program {
+    let count = match rng.below(4) {
+        0 => 1 + rng.below(4),
+        1 | 2 => 1 + rng.below(16),
+        _ => 1 + rng.below(60),
+    };
+    // Wild policies mix everything; tame ones keep to a few fields, as people do.
+    let fields: Vec<Field> = if rng.chance(50) {
+        Field::ALL.to_vec()
+    } else {
+        (0..=rng.below(5)).map(|_| rng.pick(&Field::ALL)).collect()
+    };
+    let mut steps: Vec<Step> = (0..count)
+        .map(|position| Step {
+            when: when(rng, &fields),
+            rule: Some(number(rng, rules)),
+            then: then(rng, position, count),
+        })
+        .collect();
+    for step in &mut steps {
+        if matches!(step.then, Then::Go(_)) && rng.chance(40) {
+            step.rule = None;
+        }
+    }
+    let verdict = Then::Verdict(verdict(rng));
+    steps.push(Step { when: Vec::new(), rule: Some(number(rng, rules)), then: verdict });
+    Program { steps }
+}
+
+/// A new rule, or one of those that there are.
+fn number(rng: &mut Rng, rules: &mut u32) -> u32 {
+    if *rules > 0 && rng.chance(15) {
+        return rng.below(*rules as usize) as u32;
+    }
+    *rules += 1;
+    *rules - 1
+}
+
+fn then(rng: &mut Rng, position: usize, last: usize) -> Then {
+    match rng.below(10) {
+        0 => Then::Go(position + 1),
+        1 | 2 => Then::Go(position + 1 + rng.below(last - position)),
+        _ => Then::Verdict(verdict(rng)),
+    }
+}
+
+fn verdict(rng: &mut Rng) -> Verdict {
+    if rng.chance(50) { Verdict::Pass } else { Verdict::Drop }
+}
+
+fn when(rng: &mut Rng, fields: &[Field]) -> Vec<Test> {
+    let one = |field: Field, value: u32| Test { field, any_of: vec![Atom::Range(value, value)] };
+    let mut tests = Vec::new();
+    // What profiles begin with.
+    if rng.chance(40) {
+        match rng.below(4) {
+            0 => tests.push(one(Field::EtherType, u32::from(rng.pick(pool::ETHER_TYPES)))),
+            1 => tests.push(one(Field::IpVersion, rng.pick(&[4, 6]))),
+            2 => tests.push(one(Field::Protocol, u32::from(rng.pick(pool::PROTOCOLS)))),
+            _ => {
+                tests.push(one(Field::IpVersion, rng.pick(&[4, 6])));
+                tests.push(one(Field::Protocol, u32::from(rng.pick(&pool::PROTOCOLS[..4]))));
+            }
+        }
+    }
+    for _ in 0..rng.pick(&[0, 1, 1, 1, 2, 2, 3, 4]) {
+        tests.push(test(rng, fields));
+    }
+    tests
+}
+
+fn test(rng: &mut Rng, fields: &[Field]) -> Test {
+    let field = rng.pick(fields);
+    let count = match rng.below(40) {
+        0 => 0,
+        1..26 => 1,
+        26..38 => 2 + rng.below(5),
+        _ => 10 + rng.below(40),
+    };
+    Test { field, any_of: (0..count).map(|_| atom(rng, field)).collect() }
+}
+
+fn atom(rng: &mut Rng, field: Field) -> Atom {
+    let own = rng.chance(15);
+    match field.kind() {
+        FieldKind::Number(limit) => number_atom(rng, field, limit),
+        FieldKind::Mac if own => Atom::OwnMac,
+        FieldKind::Mac => mac(rng),
+        FieldKind::Ip4 | FieldKind::Ip if own && rng.chance(70) => Atom::OwnIp,
+        FieldKind::Ip6 | FieldKind::Ip if own => {
+            if rng.chance(50) {
+                Atom::OwnIp
+            } else {
+                Atom::OwnLinkLocal
+            }
+        }
+        FieldKind::Ip4 => ip4(rng),
+        FieldKind::Ip6 => ip6(rng),
+        FieldKind::Ip => {
+            if rng.chance(50) {
+                ip4(rng)
+            } else {
+                ip6(rng)
+            }
+        }
+    }
+}
+
+fn number_atom(rng: &mut Rng, field: Field, limit: u32) -> Atom {
+    let value = match field {
+        Field::EtherType => u32::from(rng.pick(pool::ETHER_TYPES)),
+        Field::VlanId => u32::from(rng.pick(pool::TAGS)) % 4096,
+        Field::ArpHardware => rng.pick(&[0, 1, 6]),
+        Field::ArpProtocol => rng.pick(&[0, 0x0800, 0x86dd]),
+        Field::ArpOpcode => rng.below(5) as u32,
+        Field::IpVersion => rng.pick(&[0, 4, 6]),
+        Field::Protocol => u32::from(rng.pick(pool::PROTOCOLS)),
+        Field::Dscp => u32::from(rng.pick(pool::TOS)) / 4,
+        Field::SrcPort | Field::DstPort => u32::from(rng.pick(pool::PORTS)),
+        Field::IcmpType => u32::from(rng.pick(pool::ICMP_TYPES)),
+        Field::IcmpCode => u32::from(rng.pick(pool::ICMP_CODES)),
+        _ => rng.below(limit as usize + 1) as u32,
+    };
+    match rng.below(10) {
+        0..6 => Atom::Range(value, value),
+        6 => Atom::Range(0, value),
+        7 => Atom::Range(value, limit),
+        8 => Atom::Range(value, value.saturating_add(rng.below(64) as u32).min(limit)),
+        _ => Atom::Range(0, limit),
+    }
+}
+
+/// A mask of `width` bits: all, a prefix, or one with holes.
+fn mask(rng: &mut Rng, width: u32) -> u128 {
+    let all = u128::MAX >> (128 - width);
+    match rng.below(10) {
+        0..4 => all,
+        4..8 => {
+            let host_bits = rng.below(width as usize + 1) as u32;
+            all & u128::MAX.checked_shl(host_bits).unwrap_or(0)
+        }
+        8 => all & !(0xff << (8 * rng.below(width as usize / 8))),
+        _ => all & (u128::from(rng.bits()) << 64 | u128::from(rng.bits())),
+    }
+}
+
+fn mac(rng: &mut Rng) -> Atom {
+    let address = if rng.chance(75) { rng.pick(pool::MACS) } else { rng.pick(pool::GROUPS) };
+    // The group bit alone is what people ask for most.
+    let group = rng.chance(10);
+    let mask = if group { 0x0100_0000_0000 } else { mask(rng, 48) as u64 };
+    let value = address.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte));
+    Atom::Mac { value: value & mask, mask }
+}
+
+fn ip4(rng: &mut Rng) -> Atom {
+    let mask = mask(rng, 32) as u32;
+    Atom::Ip4 { value: rng.pick(pool::IP4).to_bits() & mask, mask }
+}
+
+fn ip6(rng: &mut Rng) -> Atom {
+    let mask = mask(rng, 128);
+    Atom::Ip6 { value: rng.pick(pool::IP6).to_bits() & mask, mask }
+}

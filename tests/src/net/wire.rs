@@ -1,0 +1,135 @@
+//! Ends of wires: taps as a virtual machine holds them, and raw sockets on an interface.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+use super::sys;
+
+/// Where taps are made.
+const TUN: &str = "/dev/net/tun";
+/// Bytes of `struct virtio_net_hdr`.
+const HEADER: usize = 10;
+/// More than the largest super-frame.
+const LARGEST: usize = 1 << 17;
+
+/// What a guest with a virtio device says of a frame that is to be cut into segments: TCP over IPv4, with the
+/// checksum left to whoever cuts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segmentation {
+    /// Bytes of headers; the kernel takes so many as the linear part. Some guests say 0.
+    pub headers: u16,
+    /// Bytes of payload in each segment.
+    pub size: u16,
+}
+
+/// The end of a wire that a test holds: frames written to it arrive at the interface, and frames that leave
+/// there are read from it.
+#[derive(Debug)]
+pub struct Wire {
+    file: File,
+    vnet_hdr: bool,
+}
+
+impl Wire {
+    /// Makes the tap `name` in the current namespace. It is gone when the value is.
+    pub fn tap(name: &str, vnet_hdr: bool) -> io::Result<Self> {
+        Self::tap_at(name, None, vnet_hdr)
+    }
+
+    /// The same, with an index of the caller's choice.
+    pub fn tap_at(name: &str, ifindex: Option<u32>, vnet_hdr: bool) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(TUN).map_err(
+                |error| io::Error::new(error.kind(), format!("{TUN}: {error}; load the module `tun`")),
+            )?;
+        if let Some(ifindex) = ifindex {
+            sys::choose_index(&file, ifindex)?;
+        }
+        sys::become_tap(&file, name, vnet_hdr)?;
+        Ok(Self { file, vnet_hdr })
+    }
+
+    /// A raw socket on the interface: what is written leaves there. It sees all that passes there, both ways.
+    pub fn socket(ifindex: u32) -> io::Result<Self> {
+        Ok(Self { file: sys::packet_socket(ifindex)?, vnet_hdr: false })
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Panics
+    /// If the kernel does not take it.
+    pub fn send(&self, frame: &[u8]) {
+        self.try_send(frame).unwrap_or_else(|error| panic!("sending {} bytes: {error}", frame.len()));
+    }
+
+    /// Sends a frame, or says what the kernel has against it.
+    pub fn try_send(&self, frame: &[u8]) -> io::Result<()> {
+        if self.vnet_hdr { self.write(&[&[0; HEADER], frame].concat()) } else { self.write(frame) }
+    }
+
+    /// Sends a TCP segment of any length that the kernel is to cut.
+    ///
+    /// # Panics
+    /// If the kernel does not take it.
+    pub fn send_segments(&self, frame: &[u8], segmentation: Segmentation) {
+        const NEEDS_CHECKSUM: u8 = 1;
+        const TCP_IPV4: u8 = 1;
+        assert!(self.vnet_hdr, "only a tap with headers of its own takes super-frames");
+        let mut message = vec![NEEDS_CHECKSUM, TCP_IPV4];
+        // Header length, segment size, start and offset of the checksum: in the host's byte order.
+        for field in [segmentation.headers, segmentation.size, 34, 16] {
+            message.extend(field.to_ne_bytes());
+        }
+        message.extend(frame);
+        self.write(&message).unwrap_or_else(|error| panic!("sending a super-frame: {error}"));
+    }
+
+    fn write(&self, message: &[u8]) -> io::Result<()> {
+        let written = (&self.file).write(message)?;
+        assert_eq!(written, message.len(), "the kernel takes whole frames");
+        Ok(())
+    }
+
+    /// The next frame, or `None` when there is none until `deadline`.
+    ///
+    /// # Panics
+    /// If the device is gone.
+    pub fn receive(&self, deadline: Instant) -> Option<Vec<u8>> {
+        let mut message = vec![0; LARGEST];
+        loop {
+            match (&self.file).read(&mut message) {
+                Ok(length) => {
+                    message.truncate(length);
+                    let header = if self.vnet_hdr { HEADER } else { 0 };
+                    return Some(message.split_off(header.min(length)));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("receiving a frame: {error}"),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            sys::readable(&self.file, left.min(Duration::from_secs(1))).expect("poll works on a device");
+        }
+    }
+
+    /// Waits for a frame that is `wanted`, and forgets all before it.
+    pub fn wait_for(&self, within: Duration, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + within;
+        loop {
+            let frame = self.receive(deadline)?;
+            if wanted(&frame) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// All frames that wait to be read.
+    pub fn drain(&self) -> Vec<Vec<u8>> {
+        let now = Instant::now();
+        std::iter::from_fn(|| self.receive(now)).collect()
+    }
+}

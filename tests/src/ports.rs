@@ -1,0 +1,249 @@
+//! Ports of the loaded data path, for tests: policies published one after another, counters by rule.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use filter_common::{Counter, Direction, LEARNED_IP4, LEARNED_MAC, Verdict, record_flags};
+use filter_ctl::compile::{Image, compile};
+use filter_ctl::datapath::{Datapath, DatapathError, LoadOptions, PortSpec, Prepared, Retired};
+use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then};
+use filter_ctl::reference::{Learned, Port};
+
+use crate::not_run::not_run;
+
+/// Classifiers and maps of the test's own, in no file system. `None`, said as such, where that cannot be.
+///
+/// # Panics
+/// If the classifiers do not load for another reason than that we may not.
+pub fn private(test: &str) -> Option<Datapath> {
+    private_with(test, LoadOptions::default())
+}
+
+/// The same, loaded with these options.
+///
+/// # Panics
+/// As [`private`].
+pub fn private_with(test: &str, options: LoadOptions) -> Option<Datapath> {
+    allowed(test, Datapath::private(options))
+}
+
+fn allowed(test: &str, loaded: Result<Datapath, DatapathError>) -> Option<Datapath> {
+    match loaded {
+        Ok(datapath) => Some(datapath),
+        Err(error @ (DatapathError::Permission { .. } | DatapathError::Kernel { .. })) => {
+            not_run(test, &error.to_string());
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A folder for pins of the test's own. What is pinned there is gone when the value is.
+#[derive(Debug)]
+pub struct PinFolder(PathBuf);
+
+impl PinFolder {
+    /// A folder that is named after the test and the process.
+    pub fn new(test: &str) -> Self {
+        let folder = Path::new("/sys/fs/bpf").join(format!("filter-ctl-test-{}-{test}", std::process::id()));
+        Self(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where a direction's classifier is pinned.
+    pub fn program(&self, direction: Direction) -> PathBuf {
+        let version = format!("v{}", filter_common::ABI_VERSION);
+        self.0.join(version).join("programs").join(filter_common::maps::program(direction))
+    }
+
+    /// Opens what is pinned there, or loads and pins it. `None`, said as such, where that cannot be.
+    ///
+    /// # Panics
+    /// If it fails for another reason than that we may not.
+    pub fn open(&self, test: &str) -> Option<Datapath> {
+        allowed(test, Datapath::open(&self.0, LoadOptions::default()))
+    }
+}
+
+impl Drop for PinFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port with a policy in force.
+#[derive(Debug)]
+pub struct TestPort {
+    ifindex: u32,
+    generation: u32,
+    number: Option<u32>,
+    counters: BTreeMap<String, u32>,
+}
+
+impl TestPort {
+    /// The port on that interface; nothing is published yet.
+    pub fn new(ifindex: u32) -> Self {
+        Self { ifindex, generation: 0, number: None, counters: BTreeMap::new() }
+    }
+
+    /// Writes a policy, compiled to `image`, to where nothing leads to yet. Rules that were there before keep
+    /// their counters.
+    ///
+    /// # Panics
+    /// If there is no room.
+    pub fn prepare(
+        &mut self,
+        datapath: &mut Datapath,
+        policy: &Policy,
+        image: &Image,
+        port: &Port,
+    ) -> Prepared {
+        self.generation += 1;
+        let counters: Vec<Option<u32>> =
+            policy.rules.iter().map(|rule| self.counters.get(&rule.identity).copied()).collect();
+        let (ip4, ip6) = families(port);
+        let spec = PortSpec {
+            ifindex: self.ifindex,
+            generation: self.generation,
+            port: self.number,
+            image,
+            counters: &counters,
+            flags: flags(port),
+            fail_open: false,
+            mac: port.mac,
+            ip4: &ip4,
+            ip6: &ip6,
+        };
+        let prepared = datapath.prepare(&spec).unwrap_or_else(|error| panic!("{error}"));
+        self.number = Some(prepared.port());
+        self.counters.extend(
+            policy.rules.iter().map(|rule| rule.identity.clone()).zip(prepared.counters().iter().copied()),
+        );
+        prepared
+    }
+
+    /// Puts a policy in force; what was in force before is to be reclaimed.
+    ///
+    /// # Panics
+    /// If it cannot be compiled, or there is no room.
+    pub fn publish(&mut self, datapath: &mut Datapath, policy: &Policy, port: &Port) -> Option<Retired> {
+        let image = compile(policy).unwrap_or_else(|error| panic!("{error}"));
+        let prepared = self.prepare(datapath, policy, &image, port);
+        datapath.publish(prepared)
+    }
+
+    /// The port's number in the data path.
+    ///
+    /// # Panics
+    /// If nothing was published yet.
+    pub fn number(&self) -> u32 {
+        self.number.expect("a policy was published")
+    }
+
+    /// What a rule has counted so far.
+    ///
+    /// # Panics
+    /// If there is no such rule.
+    pub fn count(&self, datapath: &Datapath, rule: &str) -> Counter {
+        let counter = self.counters.get(rule).unwrap_or_else(|| panic!("there is no rule {rule}"));
+        datapath.counter(*counter).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn families(port: &Port) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
+    let (mut ip4, mut ip6) = (Vec::new(), Vec::new());
+    for address in &port.addresses {
+        match *address {
+            IpAddr::V4(address) => ip4.push(address),
+            IpAddr::V6(address) => ip6.push(address),
+        }
+    }
+    (ip4, ip6)
+}
+
+/// The port's modes as the data path knows them: bits of [`record_flags`].
+pub fn flags(port: &Port) -> u32 {
+    let modes = [
+        (port.strict, record_flags::STRICT),
+        (port.learn_mac, record_flags::LEARN_MAC),
+        (port.learn_ip4, record_flags::LEARN_IP4),
+    ];
+    modes.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag)
+}
+
+/// What the data path learned, as the reference says it.
+pub fn learned(learned: filter_common::Learned) -> Learned {
+    let bytes = learned.mac.to_be_bytes();
+    Learned {
+        mac: (learned.mac != 0).then(|| [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
+        ip4: (learned.ip4 != 0).then(|| Ipv4Addr::from_bits(learned.ip4 as u32)),
+    }
+}
+
+/// What the reference learned, as the data path says it.
+pub fn to_learned(learned: Learned) -> filter_common::Learned {
+    let number = |mac: [u8; 6]| mac.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte));
+    filter_common::Learned {
+        mac: learned.mac.map_or(0, |mac| number(mac) | LEARNED_MAC),
+        ip4: learned.ip4.map_or(0, |ip| u64::from(ip.to_bits()) | LEARNED_IP4),
+    }
+}
+
+/// Policies by hand: steps with rules that are named.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+}
+
+impl Rules {
+    /// The rule of that name, new or known.
+    pub fn rule(&mut self, name: &str) -> u32 {
+        let known = self.rules.iter().position(|rule| rule.identity == name);
+        let position = known.unwrap_or_else(|| {
+            let kind = RuleKind::Entry(name.to_owned());
+            self.rules.push(Rule { profile: "test".to_owned(), kind, identity: name.to_owned() });
+            self.rules.len() - 1
+        });
+        position as u32
+    }
+
+    /// A step that gives a verdict, under the rule of that name, where all tests hold.
+    pub fn verdict(&mut self, name: &str, when: Vec<Test>, verdict: Verdict) -> Step {
+        Step { when, rule: Some(self.rule(name)), then: Then::Verdict(verdict) }
+    }
+
+    /// A policy of these rules, with one program for frames from the VM and one for frames to it.
+    pub fn policy(self, out: Vec<Step>, to_vm: Vec<Step>) -> Policy {
+        Policy { rules: self.rules, programs: [Program { steps: out }, Program { steps: to_vm }] }
+    }
+}
+
+/// A test for one number.
+pub fn number(field: Field, value: u32) -> Test {
+    Test { field, any_of: vec![Atom::Range(value, value)] }
+}
+
+/// A test for one MAC address.
+pub fn mac(field: Field, address: [u8; 6]) -> Test {
+    let value = address.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte));
+    Test { field, any_of: vec![Atom::Mac { value, mask: 0xffff_ffff_ffff }] }
+}
+
+/// A policy that has nothing against any frame, under the rules `out` and `in`.
+pub fn pass_all() -> Policy {
+    let mut rules = Rules::default();
+    let out = rules.verdict("out", Vec::new(), Verdict::Pass);
+    let to_vm = rules.verdict("in", Vec::new(), Verdict::Pass);
+    rules.policy(vec![out], vec![to_vm])
+}
+
+/// A port whose guard is on, and that knows nothing of itself.
+pub fn strict() -> Port {
+    Port { strict: true, ..Port::default() }
+}
