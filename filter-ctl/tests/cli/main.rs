@@ -1,0 +1,12 @@
+//! The command as operators use it, on real interfaces of network namespaces: every command, every fault that
+//! they may meet, honest traffic and spoofs.
+
+mod explain;
+mod faults;
+mod learning;
+mod ports;
+mod profiles;
+mod traffic;
+
+/// The command under test.
+const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
