@@ -90,11 +90,16 @@ impl Datapath {
     /// Detaches both classifiers from the interface, if they are attached. On return no packet meets them any
     /// more, so that the policy can be withdrawn.
     pub fn detach(&mut self, ifindex: u32) {
+        self.forget_links(ifindex);
+        // At worst a packet that is still on its way there finds no policy.
+        let _ = self.tables.wait_for_packets();
+    }
+
+    /// Takes the pins of an interface away, without a wait: for one that is gone, and has no packets.
+    pub fn forget_links(&mut self, ifindex: u32) {
         for direction in Direction::ALL {
             self.detach_one(ifindex, direction);
         }
-        // At worst a packet that is still on its way there finds no policy.
-        let _ = self.tables.wait_for_packets();
     }
 
     fn detach_one(&mut self, ifindex: u32, direction: Direction) {

@@ -57,11 +57,6 @@ impl Prepared {
     pub fn port(&self) -> u32 {
         self.record.port
     }
-
-    /// Whether packets will be judged by a graph that other ports use too.
-    pub fn nodes(&self) -> (u32, u32) {
-        (self.record.nodes, self.record.node_count)
-    }
 }
 
 /// The places of a policy that is not in force any more, but may still be read.

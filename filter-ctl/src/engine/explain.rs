@@ -87,11 +87,7 @@ impl Explainer {
     /// For a port: runs the classifiers that are loaded for it over the graph that is in force there. Counters
     /// do not count, and the port learns nothing.
     pub fn for_port(engine: &Engine, name: &str) -> Result<Self, EngineError> {
-        let missing = || {
-            EngineError::NotFound(format!(
-                "port {name} is not attached; `filter-ctl ports` shows those that are"
-            ))
-        };
+        let missing = || EngineError::not_attached(name);
         let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
         let (ports, _) = engine.sweep(Some(&mut datapath))?;
         let state = ports.into_iter().find(|port| port.name == name).ok_or_else(missing)?;

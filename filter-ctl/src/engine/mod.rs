@@ -71,6 +71,12 @@ pub enum EngineError {
     Netlink(io::Error),
 }
 
+impl EngineError {
+    fn not_attached(port: &str) -> Self {
+        Self::NotFound(format!("port {port} is not attached; `filter-ctl ports` shows those that are"))
+    }
+}
+
 /// Does what commands say. Holds the lock as long as it lives.
 #[derive(Debug)]
 pub struct Engine {
@@ -134,7 +140,7 @@ impl Engine {
             gone.retain(|&ifindex| datapath.is_gone(ifindex));
             let retired = gone.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)).collect();
             for &ifindex in &gone {
-                datapath.detach(ifindex);
+                datapath.forget_links(ifindex);
             }
             datapath.reclaim(retired)?;
             for port in unknown {

@@ -113,13 +113,10 @@ impl Engine {
     /// Takes the classifiers off a port and forgets it.
     pub fn detach(&mut self, name: &str) -> Result<(), EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
-        let (ports, damaged) = PortState::load_all(&self.folders)?;
+        // A damaged file does not keep its port from being detached: that is how it is repaired.
+        let (ports, _) = PortState::load_all(&self.folders)?;
         let interface = crate::netdev::find(name).map_err(EngineError::Netlink)?;
-        let here = ports.into_iter().filter(|port| port.namespace == self.namespace);
-        let state = { here }.find(|port| match &interface {
-            Some(interface) => port.ifindex == interface.ifindex,
-            None => port.name == name,
-        });
+        let state = ports.into_iter().find(|port| port.is(name, interface.as_ref(), self.namespace));
         let ifindex = state
             .as_ref()
             .map(|state| state.ifindex)
@@ -128,9 +125,7 @@ impl Engine {
             datapath.published_on(ifindex).is_some() || datapath.linked().contains(&ifindex)
         });
         let Some(ifindex) = ifindex.filter(|_| in_kernel || state.is_some()) else {
-            return Err(EngineError::NotFound(format!(
-                "port {name} is not attached; `filter-ctl ports` shows those that are"
-            )));
+            return Err(EngineError::not_attached(name));
         };
         if let Some(datapath) = &mut datapath {
             // First the classifiers, then what they look at.
@@ -138,10 +133,8 @@ impl Engine {
             let retired = datapath.withdraw(ifindex).into_iter().collect();
             datapath.reclaim(retired)?;
         }
-        // A damaged file of this port goes too: that is how it is repaired.
         let state = state.unwrap_or_else(|| PortState::new(name.to_owned(), ifindex, self.namespace));
         state.remove(&self.folders)?;
-        drop(damaged);
         Ok(())
     }
 }

@@ -178,20 +178,14 @@ pub fn stats(folders: &Folders, name: &str) -> Result<PortStats, EngineError> {
         }
         thread::yield_now();
     }
-    stats_now(folders, name)?.ok_or_else(|| {
-        EngineError::NotFound(format!("port {name} is not attached; `filter-ctl ports` shows those that are"))
-    })
+    stats_now(folders, name)?.ok_or_else(|| EngineError::not_attached(name))
 }
 
 fn stats_now(folders: &Folders, name: &str) -> Result<Option<PortStats>, EngineError> {
     let (states, damaged) = PortState::load_all(folders)?;
     let interface = netdev::find(name).map_err(EngineError::Netlink)?;
     let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-    let state =
-        states.into_iter().filter(|state| state.namespace == namespace).find(|state| match &interface {
-            Some(interface) => state.ifindex == interface.ifindex,
-            None => state.name == name,
-        });
+    let state = states.into_iter().find(|state| state.is(name, interface.as_ref(), namespace));
     let state = match (state, damaged.into_iter().next()) {
         (Some(state), _) => state,
         (None, Some(damaged)) => return Err(damaged.into()),

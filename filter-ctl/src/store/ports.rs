@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Folders, StoreError, files};
+use crate::netdev::Interface;
 
 /// Version of the files' form.
 const VERSION: u32 = 1;
@@ -97,6 +98,13 @@ impl PortState {
     /// A port of which nothing was published yet.
     pub fn new(name: String, ifindex: u32, namespace: u64) -> Self {
         Self { version: VERSION, name, ifindex, namespace, applied: Vec::new() }
+    }
+
+    /// Whether it is the port of that name in this namespace. `interface` is what has the name there now: a
+    /// port keeps its index when it is renamed, and its name when it is gone.
+    pub fn is(&self, name: &str, interface: Option<&Interface>, namespace: u64) -> bool {
+        self.namespace == namespace
+            && interface.map_or(self.name == name, |interface| self.ifindex == interface.ifindex)
     }
 
     /// What belongs to a generation of the kernel's record.
