@@ -32,8 +32,7 @@ pub fn classify<F: Frame, N: Nodes + ?Sized, E: Effects>(
     effects: &mut E,
     key: &mut Key,
 ) -> Outcome {
-    let strict = record.flags & record_flags::STRICT != 0;
-    let parsed = parse(frame, strict, key, 0);
+    let parsed = parse(frame, record.flags, key, 0);
     judge(parsed, record, direction, nodes, effects, key)
 }
 

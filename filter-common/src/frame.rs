@@ -11,9 +11,11 @@
 /// [`DropReason::HeadersTooDeep`](crate::DropReason::HeadersTooDeep).
 pub const MAX_HEADERS: usize = 512;
 
-/// A VLAN tag that the kernel took out of the frame's bytes (`skb->vlan_tci`).
+/// A VLAN tag that the kernel took out of the frame's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
+    /// Its EtherType: 0x8100, 0x88a8 or 0x9100.
+    pub ether_type: u16,
     /// Tag control information: priority (3 bits), drop eligible (1), VLAN identifier (12).
     pub tci: u16,
 }

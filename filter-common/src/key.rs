@@ -16,7 +16,7 @@ pub mod word {
     /// VLAN identifier of the second tag, likewise.
     pub const INNER_VLAN: u32 = 2;
     /// Priority of the outermost tag (a priority tag counts), with
-    /// [`PRESENT_PRIORITY`](super::flags::PRESENT_PRIORITY).
+    /// [`PRESENT_PRIORITY`](super::flags::PRESENT_PRIORITY), and its [`tag_kind`](super::tag_kind) above.
     pub const PRIORITY: u32 = 3;
     /// Source MAC address, first two bytes.
     pub const SRC_MAC_HI: u32 = 4;
@@ -28,7 +28,7 @@ pub mod word {
     pub const DST_MAC_LO: u32 = 7;
     /// IP protocol behind extension headers; opcode in ARP and RARP; type of a BPDU.
     pub const PROTOCOL: u32 = 8;
-    /// Source port, or ICMP, ICMPv6, IGMP type, with [`PRESENT_L4`](super::flags::PRESENT_L4); hardware type in ARP.
+    /// Source port, or ICMP, ICMPv6 type, with [`PRESENT_L4`](super::flags::PRESENT_L4); hardware type in ARP.
     pub const SRC_PORT: u32 = 9;
     /// Destination port, or ICMP, ICMPv6 code, likewise; protocol type in ARP.
     pub const DST_PORT: u32 = 10;
@@ -38,8 +38,8 @@ pub mod word {
     pub const SRC_IP: u32 = 12;
     /// IPv6 or IPv4 destination address (4 words or the first); target address in ARP.
     pub const DST_IP: u32 = 16;
-    /// Differentiated services code point.
-    pub const DSCP: u32 = 20;
+    /// Type of service of IPv4, traffic class of IPv6: the whole byte.
+    pub const TRAFFIC_CLASS: u32 = 20;
     /// The bits of [`own`](super::own): which fields hold the port's own addresses.
     pub const OWN: u32 = 21;
     /// Sender hardware address in ARP; link-layer address option in ND: first two bytes, with
@@ -53,6 +53,13 @@ pub mod word {
     pub const INNER_DST_MAC_LO: u32 = 25;
     /// Target address of a neighbour solicitation, advertisement or redirect (4 words).
     pub const ND_TARGET: u32 = 26;
+    /// Which kinds of options a TCP header has: bit `kind % 32` of word `kind / 32`, in 8 words that serve only
+    /// TCP; empty where the port does not ask for them.
+    pub const TCP_OPTIONS: u32 = 22;
+    /// The 16 bits behind the outermost tag, with [`PRESENT_TYPE`](super::flags::PRESENT_TYPE).
+    pub const ENCAPSULATED: u32 = 30;
+    /// 1 where the EtherType was found in a SNAP header.
+    pub const SNAP: u32 = 31;
 
     /// BPDU: flags. These words serve only spanning-tree frames, which have no IP or ARP fields.
     pub const STP_FLAGS: u32 = 9;
@@ -95,7 +102,7 @@ pub mod flags {
     pub const ARP_ADDRESSES: u32 = 1 << 10;
     /// Sender and target protocol address are equal (RFC 5227 announcement, gratuitous ARP).
     pub const ARP_GRATUITOUS: u32 = 1 << 11;
-    /// A spanning-tree BPDU whose fields were read.
+    /// A spanning-tree BPDU whose fields were read: a configuration.
     pub const STP: u32 = 1 << 12;
     /// IPv4 options are there.
     pub const IP_OPTIONS: u32 = 1 << 13;
@@ -105,17 +112,44 @@ pub mod flags {
     pub const IP: u32 = 1 << 15;
     /// The target of a neighbour discovery message was read.
     pub const ND_TARGET: u32 = 1 << 16;
+    /// The header of a spanning-tree BPDU was read.
+    pub const BPDU: u32 = 1 << 17;
+    /// The whole of a TCP header was read.
+    pub const TCP: u32 = 1 << 18;
 
     /// In the VLAN words: there is such a tag.
     pub const PRESENT_VLAN: u32 = 1 << 12;
     /// In the priority word: there is a tag.
     pub const PRESENT_PRIORITY: u32 = 1 << 3;
+    /// In the word of the encapsulated type: there is a tag.
+    pub const PRESENT_TYPE: u32 = 1 << 16;
     /// In the port words: there is an upper-layer header with such a field.
     pub const PRESENT_L4: u32 = 1 << 16;
     /// In the high word of inner MAC addresses: there is such an address.
     pub const PRESENT_MAC: u32 = 1 << 16;
     /// Added to the SAPs of an 802.3 frame, so that they never look like an EtherType.
     pub const LLC_BASE: u32 = 1 << 16;
+}
+
+/// What stands in [`word::PRIORITY`] for the type of the outermost tag.
+pub mod tag_kind {
+    use crate::parse::ether_type;
+
+    /// How far above the priority it stands.
+    pub const SHIFT: u32 = 4;
+    /// The types, and what stands for each of them.
+    pub const ALL: [(u32, u32); 3] =
+        [(ether_type::VLAN, 1), (ether_type::SERVICE_VLAN, 2), (ether_type::OLD_SERVICE_VLAN, 3)];
+
+    /// What stands for a tag's type. There are no other types than these three.
+    #[inline(always)]
+    pub(crate) const fn of(ether_type: u32) -> u32 {
+        match ether_type {
+            ether_type::SERVICE_VLAN => 2,
+            ether_type::OLD_SERVICE_VLAN => 3,
+            _ => 1,
+        }
+    }
 }
 
 /// Bits of the [`word::OWN`] word: what is compared with the port's own addresses before the walk.
@@ -277,6 +311,27 @@ impl Key {
         self.words[position]
     }
 
+    /// Puts `number`, which is below 256, into the set of numbers that starts at the word `first`.
+    #[inline(always)]
+    pub(crate) fn insert(&mut self, first: u32, number: u32) {
+        let position = (first + (number >> 5 & 7)) as usize & (word::COUNT - 1);
+        let bit = 1 << (number & 31);
+        #[cfg(target_arch = "bpf")]
+        {
+            // As in `indexed`: one load and one store at a bounded offset.
+            #[allow(unsafe_code, reason = "volatile access has no safe form")]
+            // SAFETY: the mask keeps the position within the array.
+            unsafe {
+                let word = self.words.as_mut_ptr().add(position);
+                core::ptr::write_volatile(word, core::ptr::read_volatile(word) | bit);
+            }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            self.words[position] |= bit;
+        }
+    }
+
     /// Zeroes `key` in place with 64-bit stores: on the BPF target a plain `[0; N]` becomes a call to a
     /// byte-wise `memset`, which costs more than the rest of the parser.
     #[cfg(target_arch = "bpf")]
@@ -300,5 +355,6 @@ impl Default for Key {
     }
 }
 
+const _: () = assert!(word::TCP_OPTIONS + 8 <= word::ENCAPSULATED);
 const _: () = assert!(word::COUNT.is_power_of_two() && word::COUNT <= 1 << 5);
 const _: () = assert!(size_of::<Key>() == word::COUNT * 4 && align_of::<Key>() == 8);

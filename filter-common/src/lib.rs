@@ -32,7 +32,7 @@ mod walk;
 pub use classify::{Effects, classify, judge};
 pub use direction::Direction;
 pub use frame::{Block, Frame, MAX_HEADERS, SliceBlock, SliceFrame, Tag};
-pub use key::{Class, Key, flags, own, word};
+pub use key::{Class, Key, flags, own, tag_kind, word};
 pub use node::{MAX_NODE_INDEX, Node, NodeKind, Op};
 pub use reason::DropReason;
 pub use record::{

@@ -5,9 +5,10 @@
 
 use crate::{Class, Direction};
 
-/// Version of everything in this module, of [`Node`](crate::Node), and of the drop reasons' numbers.
+/// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), and of
+/// the drop reasons' numbers.
 /// Pinned maps of another version are never touched.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// How many own addresses of each family a record holds. A port with more has them compiled into a graph of
 /// its own.
@@ -30,6 +31,8 @@ pub mod record_flags {
     pub const LEARN_MAC: u32 = 1 << 1;
     /// The policy needs the port's IPv4 address and nobody gave it.
     pub const LEARN_IP4: u32 = 1 << 2;
+    /// The policy asks for options of TCP.
+    pub const TCP_OPTIONS: u32 = 1 << 3;
 }
 
 /// All the classifiers know of a port; written whole before it is published, never changed after.

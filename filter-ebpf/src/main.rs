@@ -24,9 +24,7 @@ use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use filter_common::maps::{MAX_NODES, NodePool};
 use filter_common::parse::{Parsed, parse};
-use filter_common::{
-    Cause, Direction, DropReason, Key, Node, Nodes, Outcome, PortRecord, Verdict, record_flags, slot,
-};
+use filter_common::{Cause, Direction, DropReason, Key, Node, Nodes, Outcome, PortRecord, Verdict, slot};
 
 use port::{PortEffects, Weight, count_guard};
 use skb::SkbFrame;
@@ -62,8 +60,7 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
     };
     let mut key = MaybeUninit::uninit();
     let key = Key::zeroed(&mut key);
-    let strict = record.flags & record_flags::STRICT;
-    let parsed = filter_parse(ctx.skb.skb, key, strict, record.zero);
+    let parsed = filter_parse(ctx.skb.skb, key, record.flags, record.zero);
     if parsed == UNREADABLE {
         filter_warn(ctx.skb.skb, DropReason::Unreadable as u32);
         return drop(ctx, record.port, direction, DropReason::Unreadable, 1);
@@ -98,12 +95,12 @@ const UNREADABLE: u64 = u64::MAX;
 /// `key` for unknown. Inlined, every path through the parser would be followed through all that comes after.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn filter_parse(skb: *mut __sk_buff, key: *mut Key, strict: u32, zero: u32) -> u64 {
+pub extern "C" fn filter_parse(skb: *mut __sk_buff, key: *mut Key, flags: u32, zero: u32) -> u64 {
     let ctx = TcContext::new(skb);
     let Some(frame) = SkbFrame::new(&ctx) else { return UNREADABLE };
     // SAFETY: the verifier checks that callers pass memory of a key's size, or null.
     let Some(key) = (unsafe { key.as_mut() }) else { return UNREADABLE };
-    parse(&frame, strict != 0, key, zero as usize).to_word()
+    parse(&frame, flags, key, zero as usize).to_word()
 }
 
 /// The record that `entry` leads to, if it is that of this interface: indices are used again.

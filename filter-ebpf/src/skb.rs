@@ -27,7 +27,13 @@ impl SkbFrame {
         let skb = ctx.skb.skb;
         // SAFETY: the kernel passes a valid context; these are loads of its fields.
         let tag = unsafe {
-            if (*skb).vlan_present == 0 { None } else { Some(Tag { tci: (*skb).vlan_tci as u16 }) }
+            if (*skb).vlan_present == 0 {
+                None
+            } else {
+                // Alone of the three the type is in network byte order.
+                let ether_type = u16::from_be((*skb).vlan_proto as u16);
+                Some(Tag { ether_type, tci: (*skb).vlan_tci as u16 })
+            }
         };
         Some(Self { data: ctx.data(), end: ctx.data_end(), len, tag })
     }

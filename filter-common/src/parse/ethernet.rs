@@ -7,7 +7,7 @@
 use super::{ANY_NETWORK, Parser, arp, ether_type, ipv4, ipv6, stp};
 use crate::forget::forget;
 use crate::frame::Block;
-use crate::key::{flags, word};
+use crate::key::{flags, tag_kind, word};
 use crate::{Class, DropReason, Frame};
 
 /// Largest value of the type/length field that is a length (802.3 clause 3.2.6).
@@ -32,9 +32,10 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>) -> Option<()> {
     // Where tags are not looked through, a tagged frame is one of the tag's own type.
     let mut tags = Tags::default();
     if let Some(tag) = p.frame.tag() {
-        tags.push(p, u32::from(tag.tci));
+        let outer = u32::from(tag.ether_type);
+        tags.push(p, outer, u32::from(tag.tci), kind);
         if !p.strict {
-            p.key.set(word::ETHER_TYPE, ether_type::VLAN);
+            p.key.set(word::ETHER_TYPE, outer);
             return None;
         }
     }
@@ -48,11 +49,12 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>) -> Option<()> {
         }
         offset = forget::<ANY_NETWORK>(offset, p.zero);
         let tag = p.header::<4>(offset, DropReason::VlanTruncated)?;
-        tags.push(p, tag.u16::<0>());
+        let inner = tag.u16::<2>();
+        tags.push(p, kind, tag.u16::<0>(), inner);
         if !p.strict {
             return None;
         }
-        kind = tag.u16::<2>();
+        kind = inner;
         offset += 4;
     }
     p.guard(is_tag(kind), DropReason::VlanTooMany);
@@ -86,10 +88,13 @@ struct Tags {
 }
 
 impl Tags {
+    /// A tag of type `kind`, with `inner` behind it.
     #[inline(always)]
-    fn push<F: Frame>(&mut self, p: &mut Parser<'_, F>, tci: u32) {
+    fn push<F: Frame>(&mut self, p: &mut Parser<'_, F>, kind: u32, tci: u32, inner: u32) {
         if self.seen == 0 {
-            p.key.set(word::PRIORITY, flags::PRESENT_PRIORITY | tci >> 13);
+            let kind = tag_kind::of(kind) << tag_kind::SHIFT;
+            p.key.set(word::PRIORITY, kind | flags::PRESENT_PRIORITY | tci >> 13);
+            p.key.set(word::ENCAPSULATED, flags::PRESENT_TYPE | inner);
         }
         self.seen += 1;
         p.guard(self.seen > 2, DropReason::VlanTooMany);
@@ -146,5 +151,6 @@ fn llc<F: Frame>(p: &mut Parser<'_, F>, length: u32, offset: &mut usize) -> Opti
     *offset += 8;
     p.headers = *offset;
     p.class = Class::Other;
+    p.key.set(word::SNAP, 1);
     Some(inner)
 }

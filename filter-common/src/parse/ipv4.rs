@@ -23,7 +23,7 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
         _ => Class::Ipv4Other,
     };
     p.key.set(word::PROTOCOL, proto);
-    p.key.set(word::DSCP, ip.u8::<1>() >> 2);
+    p.key.set(word::TRAFFIC_CLASS, ip.u8::<1>());
     p.key.set(word::SRC_IP, source);
     p.key.set(word::DST_IP, destination);
     p.key.set(word::FLAGS, flags::IP);

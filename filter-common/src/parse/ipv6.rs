@@ -24,7 +24,7 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
     p.key.set(word::DST_IP + 1, ip.u32::<28>());
     p.key.set(word::DST_IP + 2, ip.u32::<32>());
     p.key.set(word::DST_IP + 3, ip.u32::<36>());
-    p.key.set(word::DSCP, (head >> 22) & 0x3f);
+    p.key.set(word::TRAFFIC_CLASS, (head >> 20) & 0xff);
     p.key.set(word::FLAGS, flags::IP);
     p.guard(head >> 28 != 6, DropReason::Ip6Version);
 

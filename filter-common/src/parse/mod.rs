@@ -16,6 +16,7 @@ mod stp;
 mod upper;
 
 use crate::forget::forget;
+use crate::record::record_flags;
 use crate::{Class, DropReason, Frame, Key};
 
 /// All a [`DropReason`]'s number can be.
@@ -57,6 +58,8 @@ pub mod protocol {
     pub const TCP: u32 = 6;
     /// UDP.
     pub const UDP: u32 = 17;
+    /// DCCP.
+    pub const DCCP: u32 = 33;
     /// IPv6 routing header.
     pub const ROUTING: u32 = 43;
     /// IPv6 fragment header.
@@ -130,10 +133,13 @@ impl Parsed {
     }
 }
 
-/// Parses `frame` into `key`, which must be empty. `zero` is 0: see [`PortRecord::zero`](crate::PortRecord::zero). A `strict` parse looks through VLAN tags and SNAP; the
-/// other leaves them closed, as ebtables does.
+/// Parses `frame` into `key`, which must be empty. `zero` is 0: see
+/// [`PortRecord::zero`](crate::PortRecord::zero).
+///
+/// `flags` are those of the port's record. A strict parse looks through VLAN tags and SNAP; the other leaves
+/// them closed, as ebtables does. Options of TCP are read where the port asks for them.
 #[inline(always)]
-pub fn parse<F: Frame>(frame: &F, strict: bool, key: &mut Key, zero: usize) -> Parsed {
+pub fn parse<F: Frame>(frame: &F, flags: u32, key: &mut Key, zero: usize) -> Parsed {
     let mut parser = Parser {
         frame,
         key,
@@ -141,7 +147,8 @@ pub fn parse<F: Frame>(frame: &F, strict: bool, key: &mut Key, zero: usize) -> P
         anomaly: forget::<ANY_REASON>(0, zero),
         end: frame.len(),
         headers: 0,
-        strict,
+        strict: flags & record_flags::STRICT != 0,
+        tcp_options: flags & record_flags::TCP_OPTIONS != 0,
         zero,
     };
     // A header that cannot be read ends the parse early; the anomaly says which.
@@ -162,6 +169,7 @@ struct Parser<'a, F> {
     end: usize,
     headers: usize,
     strict: bool,
+    tcp_options: bool,
     zero: usize,
 }
 

@@ -14,6 +14,7 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
     let head = p.header::<4>(offset, DropReason::StpTruncated)?;
     let kind = head.u8::<3>();
     p.key.set(word::PROTOCOL, kind);
+    p.key.set(word::FLAGS, flags::BPDU);
     if kind == TOPOLOGY_CHANGE {
         return Some(());
     }
@@ -31,6 +32,6 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
     p.key.set(word::STP_MAX_AGE, body.u16::<25>());
     p.key.set(word::STP_HELLO_TIME, body.u16::<27>());
     p.key.set(word::STP_FORWARD_DELAY, body.u16::<29>());
-    p.key.set(word::FLAGS, flags::STP);
+    p.key.set(word::FLAGS, flags::BPDU | flags::STP);
     Some(())
 }

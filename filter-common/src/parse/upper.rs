@@ -1,10 +1,15 @@
-//! Upper layers: TCP, UDP, UDP-Lite, SCTP, ICMP, IGMP, ESP, AH; and what is wrong with a fragment.
+//! Upper layers: TCP with its options, UDP, UDP-Lite, SCTP, DCCP, ICMP, IGMP, ESP, AH; and what is wrong with a fragment.
 
 pub(super) use super::icmpv6::about;
-use super::{Parser, icmpv6, protocol};
+use super::{ANY_OFFSET, Parser, icmpv6, protocol};
+use crate::forget::forget;
 use crate::frame::Block;
 use crate::key::{flags, word};
 use crate::{DropReason, Frame};
+
+/// All that an offset can be among the options of TCP.
+const ANY_OPTION: i32 = 0x7ff;
+const _: () = assert!(ANY_OFFSET + 60 + 255 <= ANY_OPTION);
 
 /// What the upper layer needs to know of the IP header.
 #[derive(Clone, Copy)]
@@ -46,33 +51,36 @@ pub(super) fn parse<F: Frame>(
     let length = p.end - offset;
     match (proto, family) {
         (protocol::TCP, _) => {
-            let tcp = p.header::<20>(offset, truncated)?;
+            let Some(tcp) = p.header::<20>(offset, truncated) else { return cut_short(p, offset) };
             ports(p, tcp.u16::<0>(), tcp.u16::<2>());
             let bits = tcp.u8::<13>();
-            p.key.set(word::FLAGS, p.key.get(word::FLAGS) | bits);
+            p.key.set(word::FLAGS, p.key.get(word::FLAGS) | flags::TCP | bits);
             let size = (tcp.u8::<12>() >> 4) as usize * 4;
             p.guard(size < 20 || (size > length && !more), DropReason::TcpDataOffset);
             p.guard(size > length && more, DropReason::FragmentTiny);
             p.guard(impossible_flags(bits), DropReason::TcpFlags);
             p.headers = offset + size;
+            if p.tcp_options {
+                tcp_options(p, offset + 20, offset + size);
+            }
         }
         (protocol::UDP, _) => {
-            let udp = p.header::<8>(offset, truncated)?;
+            let Some(udp) = p.header::<8>(offset, truncated) else { return cut_short(p, offset) };
             ports(p, udp.u16::<0>(), udp.u16::<2>());
             let stated = udp.u16::<4>() as usize;
             p.guard(stated < 8 || (stated > length && !more), DropReason::UdpLength);
             p.headers = offset + 8;
         }
         (protocol::UDP_LITE, _) => {
-            let lite = p.header::<8>(offset, truncated)?;
+            let Some(lite) = p.header::<8>(offset, truncated) else { return cut_short(p, offset) };
             ports(p, lite.u16::<0>(), lite.u16::<2>());
             let coverage = lite.u16::<4>() as usize;
             p.guard(matches!(coverage, 1..=7) || (coverage > length && !more), DropReason::UdpLiteCoverage);
             p.headers = offset + 8;
         }
-        (protocol::SCTP, _) => {
-            let sctp = p.header::<12>(offset, truncated)?;
-            ports(p, sctp.u16::<0>(), sctp.u16::<2>());
+        (protocol::SCTP | protocol::DCCP, _) => {
+            let Some(header) = p.header::<12>(offset, truncated) else { return cut_short(p, offset) };
+            ports(p, header.u16::<0>(), header.u16::<2>());
             p.headers = offset + 12;
         }
         (protocol::ICMP, Family::V4) => {
@@ -81,15 +89,10 @@ pub(super) fn parse<F: Frame>(
             p.key.set(word::DST_PORT, flags::PRESENT_L4 | icmp.u8::<1>());
             p.headers = offset + 8;
         }
-        (protocol::IGMP, Family::V4) => {
-            let igmp = p.header::<8>(offset, truncated)?;
-            p.key.set(word::SRC_PORT, flags::PRESENT_L4 | igmp.u8::<0>());
-            p.headers = offset + 8;
-        }
         (protocol::ICMPV6, Family::V6 { hop_limit, about }) => {
             icmpv6::parse(p, offset, hop_limit, about, truncated)?;
         }
-        (protocol::ESP, _) => {
+        (protocol::IGMP, Family::V4) | (protocol::ESP, _) => {
             p.header::<8>(offset, truncated)?;
             p.headers = offset + 8;
         }
@@ -101,6 +104,55 @@ pub(super) fn parse<F: Frame>(
         _ => {}
     }
     Some(())
+}
+
+/// Collects the kinds of the options from `start` on, up to the end of the header. A byte can be an option, so
+/// there are at most forty.
+///
+/// Whoever reads strictly reads as the receiver does, who stops at the end of the list (RFC 9293 section 3.1);
+/// Linux' `xt_tcp`, and so libvirt, goes on.
+#[inline(always)]
+fn tcp_options<F: Frame>(p: &mut Parser<'_, F>, start: usize, header_end: usize) {
+    const NO_OPERATION: u32 = 1;
+    // The end of the list, or what no kind is.
+    let last = forget::<0x1ff>(if p.strict { 0 } else { 0x100 }, p.zero) as u32;
+    p.forget_end();
+    let end = if header_end < p.end { header_end } else { p.end };
+    let end = forget::<ANY_OPTION>(end, p.zero);
+    let mut offset = forget::<ANY_OPTION>(start, p.zero);
+    for _ in 0..40 {
+        if offset >= end {
+            return;
+        }
+        // As for options of IPv4: two bytes, the first of which is known.
+        let Some(block) = p.frame.block::<2>(offset - 1) else { return };
+        let kind = block.u8::<1>();
+        p.key.insert(word::TCP_OPTIONS, kind);
+        let mut length = 1;
+        if kind == last {
+            return;
+        }
+        if kind > NO_OPERATION {
+            if offset + 2 > end {
+                return;
+            }
+            let Some(block) = p.frame.block::<2>(offset) else { return };
+            let stated = block.u8::<1>() as usize;
+            length = if stated == 0 { 1 } else { stated };
+        }
+        offset = forget::<ANY_OPTION>(offset + length, p.zero);
+    }
+}
+
+/// Reads the ports of a header that is cut short behind them. Where the guard drops it that is of no use; where
+/// it does not, a tiny fragment would get around rules about ports.
+#[inline(always)]
+fn cut_short<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()> {
+    if !p.strict {
+        let header = p.header::<4>(offset, DropReason::UpperTruncated)?;
+        ports(p, header.u16::<0>(), header.u16::<2>());
+    }
+    None
 }
 
 #[inline(always)]
