@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use filter_common::{MAX_STEPS, Node, NodeKind};
 
-use super::constraint::{Clause, Constraint, Region, WordState};
+use super::constraint::{Clause, Constraint, Cube, Region, WordState};
 use super::item::{Action, Item, List, narrow, open_words, prune};
 use super::pool::{Full, Pool};
 use super::split::{Budget, Split, choose, first_constraint};
@@ -42,6 +42,8 @@ pub(super) struct Builder<'a> {
     depth: usize,
 }
 
+/// How many copies of its cubes one question of a set may make, as a factor.
+const MEMBERS: f64 = 3.0;
 /// Up to so many cubes of a clause are asked one after the other.
 const FEW_CUBES: usize = 3;
 
@@ -76,8 +78,9 @@ impl<'a> Builder<'a> {
         let mut weight = 0;
         for item in self.program.iter().filter(|item| item.step >= step) {
             weight += item.weight();
-            // A product is asked for itself, and nothing before it is copied into its sets.
-            let alone = list.last().is_some_and(|last| last.is_product()) || item.is_product();
+            // Nothing before what is asked for itself is copied into its sets.
+            let alone = list.last().is_some_and(|last| last.is_alone(self.budget.set))
+                || item.is_alone(self.budget.set);
             if (weight > self.budget.tree || alone) && !list.is_empty() {
                 let rest = Item { step: item.step, rule: None, then: Action::Go(item.step), open: vec![] };
                 list.push(Rc::new(rest));
@@ -114,7 +117,8 @@ impl<'a> Builder<'a> {
         {
             return Ok(node);
         }
-        if head.is_product() {
+        // The set of members itself is what is left to be asked.
+        if head.is_alone(self.budget.set) && !matches!(head.then, Action::Built(_)) {
             return self.peel(&head, &list[1..], region);
         }
         let small = if weight <= TREE { first_constraint(&list).map(Split::Ask) } else { None };
@@ -230,20 +234,23 @@ impl<'a> Builder<'a> {
         let mut done = (**head).clone();
         done.open.clear();
         let mut node = self.act(&done, rest, region)?;
-        for clause in head.open.iter().rev() {
-            node = if clause.len() > FEW_CUBES {
-                self.members(clause, node, no, region)?
+        // What asks for members already, and found no question, asks one after the other.
+        let members = matches!(head.then, Action::Built(_));
+        for Clause { cubes, negated } in head.open.iter().rev() {
+            let (yes, other) = if *negated { (no, node) } else { (node, no) };
+            node = if cubes.len() > FEW_CUBES && !members {
+                self.members(cubes, yes, other, region)?
             } else {
-                self.either(clause, node, no)?
+                self.either(cubes, yes, other)?
             };
         }
         Ok(node)
     }
 
     /// Asks for one cube after the other.
-    fn either(&mut self, clause: &Clause, yes: Node, no: Node) -> Result<Node, Full> {
+    fn either(&mut self, cubes: &[Cube], yes: Node, no: Node) -> Result<Node, Full> {
         let mut either = no;
-        for cube in clause.iter().rev() {
+        for cube in cubes.iter().rev() {
             let mut all = yes;
             for &constraint in cube.iter().rev() {
                 all = self.question(constraint, all, either)?;
@@ -254,9 +261,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Asks whether one of many cubes holds: a graph of its own, as good as that of any list of rules.
-    fn members(&mut self, clause: &Clause, yes: Node, no: Node, region: &Region) -> Result<Node, Full> {
+    fn members(&mut self, cubes: &[Cube], yes: Node, no: Node, region: &Region) -> Result<Node, Full> {
         let item = |open, node| Rc::new(Item { step: 0, rule: None, then: Action::Built(node), open });
-        self.build(vec![item(vec![clause.clone()], yes), item(vec![], no)], region)
+        let clause = Clause { cubes: cubes.to_vec(), negated: false };
+        // There is nothing in it that could multiply but the cubes themselves.
+        let budget = std::mem::replace(&mut self.budget.copies, MEMBERS);
+        let node = self.build(vec![item(vec![clause], yes), item(vec![], no)], region);
+        self.budget.copies = budget;
+        node
     }
 }
 

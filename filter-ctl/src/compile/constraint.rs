@@ -1,8 +1,11 @@
 //! What the builder knows and asks: constraints on words of the key, and the region of keys a node is for.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use filter_common::word;
+
+use super::pool::Full;
 
 /// A condition on one word of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,21 +17,22 @@ pub(super) enum Constraint {
 }
 
 impl Constraint {
-    /// The constraint that a word agrees with `value` in the bits of `mask`, as a range where it is one.
-    /// `width`: the bits above it are known to be those of `value`.
-    pub(super) fn masked(word: u32, mask: u32, value: u32, width: u32) -> Self {
-        let field = if width == 32 { u32::MAX } else { (1 << width) - 1 };
-        let free = !mask & field;
-        if free & free.wrapping_add(1) == 0 {
-            Self::Range { word, lo: value, hi: value | free }
-        } else {
-            Self::Mask { word, mask: mask | !field & value, value }
-        }
-    }
-
     pub(super) const fn word(self) -> u32 {
         match self {
             Self::Range { word, .. } | Self::Mask { word, .. } => word,
+        }
+    }
+
+    /// Whether `other` holds where this does, as far as the two are alike.
+    fn implies(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Range { word, lo, hi }, Self::Range { word: w, lo: l, hi: h }) => {
+                word == w && l <= lo && hi <= h
+            }
+            (Self::Mask { word, mask, value }, Self::Mask { word: w, mask: m, value: v }) => {
+                word == w && m & !mask == 0 && value & m == v
+            }
+            _ => false,
         }
     }
 }
@@ -36,8 +40,142 @@ impl Constraint {
 /// All of these hold.
 pub(super) type Cube = Vec<Constraint>;
 
-/// One of these holds.
-pub(super) type Clause = Vec<Cube>;
+/// One of the cubes holds, or, negated, none does. There is at least one, and none is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Clause {
+    pub(super) cubes: Vec<Cube>,
+    pub(super) negated: bool,
+}
+
+/// Up to so many cubes are compared with each other; more go into a table.
+const FEW: usize = 16;
+
+/// Cubes of which one must hold, each there once.
+#[derive(Debug, Default)]
+pub(super) struct Cubes {
+    list: Vec<Cube>,
+    /// All of the list, once they are no longer few.
+    known: HashSet<Cube>,
+}
+
+impl Cubes {
+    /// The cube that always holds.
+    pub(super) fn always() -> Self {
+        Self { list: vec![Cube::new()], known: HashSet::new() }
+    }
+
+    pub(super) fn insert(&mut self, cube: Cube) {
+        if self.list.len() < FEW {
+            if !self.list.contains(&cube) {
+                self.list.push(cube);
+            }
+            return;
+        }
+        if self.known.is_empty() {
+            self.known.extend(self.list.iter().cloned());
+        }
+        if self.known.insert(cube.clone()) {
+            self.list.push(cube);
+        }
+    }
+
+    pub(super) fn extend(&mut self, cubes: impl IntoIterator<Item = Cube>) {
+        for cube in cubes {
+            self.insert(cube);
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Cube> {
+        self.list
+    }
+}
+
+/// More cubes than this are not made of a row of tests.
+const ROW: usize = 4096;
+
+/// The cubes that hold where one of `some` and one of `others` does.
+pub(super) fn and(some: &[Cube], others: &[Cube]) -> Result<Vec<Cube>, Full> {
+    let mut both = Cubes::default();
+    for cube in some {
+        for other in others {
+            if let Some(cube) = conjunction(cube, other) {
+                both.insert(cube);
+            }
+        }
+        if both.list.len() > ROW {
+            return Err(Full);
+        }
+    }
+    Ok(both.into_vec())
+}
+
+/// The cubes that hold where none of `cubes` does.
+pub(super) fn negate(cubes: &[Cube]) -> Result<Vec<Cube>, Full> {
+    let mut rest = vec![Cube::new()];
+    for cube in cubes {
+        let fails: Vec<Cube> = cube.iter().flat_map(|&constraint| fails(constraint)).collect();
+        rest = and(&rest, &fails)?;
+        // What another cube holds as well is not asked for again.
+        let narrow: Vec<bool> = rest.iter().map(|cube| rest.iter().any(|wide| is_part(cube, wide))).collect();
+        let mut narrow = narrow.into_iter();
+        rest.retain(|_| !narrow.next().unwrap_or(false));
+    }
+    Ok(rest)
+}
+
+/// Whether `cube` is one that holds only where `wide`, which is another, does.
+fn is_part(cube: &Cube, wide: &Cube) -> bool {
+    cube != wide && wide.iter().all(|asked| cube.iter().any(|&known| known.implies(*asked)))
+}
+
+/// The ways in which a constraint does not hold.
+fn fails(constraint: Constraint) -> Vec<Cube> {
+    match constraint {
+        Constraint::Range { word, lo, hi } => {
+            let below = lo.checked_sub(1).map(|hi| vec![Constraint::Range { word, lo: 0, hi }]);
+            let above = hi.checked_add(1).map(|lo| vec![Constraint::Range { word, lo, hi: u32::MAX }]);
+            below.into_iter().chain(above).collect()
+        }
+        Constraint::Mask { word, mask, value } => (0..u32::BITS)
+            .map(|bit| 1 << bit)
+            .filter(|bit| mask & bit != 0)
+            .map(|bit| vec![Constraint::Mask { word, mask: bit, value: !value & bit }])
+            .collect(),
+    }
+}
+
+/// The cube that holds where both do; `None` where they contradict each other.
+fn conjunction(one: &Cube, other: &Cube) -> Option<Cube> {
+    let mut cube = one.clone();
+    'constraints: for &constraint in other {
+        for known in &mut cube {
+            match (*known, constraint) {
+                (Constraint::Range { word, lo, hi }, Constraint::Range { word: w, lo: l, hi: h })
+                    if word == w =>
+                {
+                    let (lo, hi) = (lo.max(l), hi.min(h));
+                    if lo > hi {
+                        return None;
+                    }
+                    *known = Constraint::Range { word, lo, hi };
+                    continue 'constraints;
+                }
+                (Constraint::Mask { word, mask, value }, Constraint::Mask { word: w, mask: m, value: v })
+                    if word == w =>
+                {
+                    if (value ^ v) & mask & m != 0 {
+                        return None;
+                    }
+                    *known = Constraint::Mask { word, mask: mask | m, value: value | v };
+                    continue 'constraints;
+                }
+                _ => {}
+            }
+        }
+        cube.push(constraint);
+    }
+    Some(cube)
+}
 
 /// What is known of one word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,10 +187,13 @@ pub(super) struct WordState {
     value: u32,
     /// Constraints on this word that are known not to hold.
     not: Vec<Constraint>,
+    /// Values that the word is known not to have, in order.
+    not_values: Vec<u32>,
 }
 
 impl WordState {
-    const ANY: Self = Self { lo: 0, hi: u32::MAX, known: 0, value: 0, not: Vec::new() };
+    const ANY: Self =
+        Self { lo: 0, hi: u32::MAX, known: 0, value: 0, not: Vec::new(), not_values: Vec::new() };
 
     /// Whether a constraint on this word holds; `None` where that is still open.
     pub(super) fn decides(&self, constraint: Constraint) -> Option<bool> {
@@ -64,10 +205,10 @@ impl WordState {
                 if hi < self.lo || self.hi < lo {
                     return Some(false);
                 }
-                let excluded = self
-                    .not
-                    .iter()
-                    .any(|not| matches!(*not, Constraint::Range { lo: l, hi: h, .. } if l <= lo && hi <= h));
+                let excluded =
+                    self.not.iter().any(
+                        |not| matches!(*not, Constraint::Range { lo: l, hi: h, .. } if l <= lo && hi <= h),
+                    ) || (lo == hi && self.not_values.binary_search(&lo).is_ok());
                 if excluded { Some(false) } else { None }
             }
             Constraint::Mask { mask, value, .. } => {
@@ -115,6 +256,8 @@ impl Region {
             Constraint::Range { lo, hi, .. } => {
                 state.lo = state.lo.max(lo);
                 state.hi = state.hi.min(hi);
+                let WordState { lo, hi, .. } = *state;
+                state.not_values.retain(|value| (lo..=hi).contains(value));
             }
             Constraint::Mask { mask, value, .. } => {
                 state.value = state.value & !mask | value;
@@ -139,7 +282,8 @@ impl Region {
     /// The part of it in which `word` has none of `values`.
     pub(super) fn without_values(&self, word: u32, values: &[u32]) -> Self {
         self.changed(word, |state| {
-            state.not.extend(values.iter().map(|&value| Constraint::Range { word, lo: value, hi: value }));
+            state.not_values.extend(values);
+            state.not_values.sort_unstable();
         })
     }
 

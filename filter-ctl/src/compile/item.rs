@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use filter_common::{Class, Node, Verdict};
 
-use super::constraint::{Clause, WordState};
-use super::lower::lower;
+use super::constraint::{Clause, Constraint, Cube, Cubes, WordState};
+use super::lower::{Lowered, lower};
+use super::pool::Full;
 use crate::policy::{Program, Then};
 
 /// A step, less what the place in the graph already knows to hold.
@@ -39,28 +40,30 @@ impl Item {
         self.open.is_empty()
     }
 
-    /// Whether it asks for members of several large sets: a tree would hold one set once for each member of
-    /// the other.
-    pub(super) fn is_product(&self) -> bool {
-        self.open.iter().filter(|clause| clause.len() > LARGE).count() > 1
+    /// Whether it is asked for itself, not in one tree with others: for members of several large sets, because
+    /// a tree would hold one set once for each member of the other; and for members of a set of more than
+    /// `set` cubes, because it would be looked through at each place of the tree.
+    pub(super) fn is_alone(&self, set: usize) -> bool {
+        let sizes = self.open.iter().map(|clause| clause.cubes.len());
+        sizes.clone().any(|size| size > set) || sizes.filter(|size| *size > LARGE).count() > 1
     }
 
     /// How many cubes are open: what the item adds to the work still to be done.
     pub(super) fn weight(&self) -> usize {
-        self.open.iter().map(Vec::len).sum::<usize>().max(1)
+        self.open.iter().map(|clause| clause.cubes.len()).sum::<usize>().max(1)
     }
 }
 
 /// The program's steps as they look to packets of `class`.
-pub(super) fn items(program: &Program, class: Class) -> List {
+pub(super) fn items(program: &Program, class: Class) -> Result<List, Full> {
     let mut list = List::new();
     'steps: for (step, source) in program.steps.iter().enumerate() {
         let mut open = Vec::new();
-        for test in &source.when {
-            match lower(test, class) {
-                None => {}
-                Some(clause) if clause.is_empty() => continue 'steps,
-                Some(clause) => open.push(clause),
+        for when in &source.when {
+            match lower(when, class)? {
+                Lowered::Always => {}
+                Lowered::Never => continue 'steps,
+                Lowered::Depends(clause) => open.push(clause),
             }
         }
         let then = match source.then {
@@ -69,7 +72,7 @@ pub(super) fn items(program: &Program, class: Class) -> List {
         };
         list.push(Rc::new(Item { step, rule: source.rule, then, open }));
     }
-    list
+    Ok(list)
 }
 
 /// What of `list` is left where the state of `word` is `state`.
@@ -79,8 +82,9 @@ pub(super) fn narrow(list: &[Rc<Item>], word: u32, state: &WordState) -> List {
 
 /// `None` where the item cannot match any more.
 fn narrow_item(item: &Rc<Item>, word: u32, state: &WordState) -> Option<Rc<Item>> {
-    let touched =
-        |clause: &Clause| clause.iter().flatten().any(|c| c.word() == word && state.decides(*c).is_some());
+    let touched = |clause: &Clause| {
+        clause.cubes.iter().flatten().any(|c| c.word() == word && state.decides(*c).is_some())
+    };
     if !item.open.iter().any(touched) {
         return Some(Rc::clone(item));
     }
@@ -90,9 +94,9 @@ fn narrow_item(item: &Rc<Item>, word: u32, state: &WordState) -> Option<Rc<Item>
             open.push(clause.clone());
             continue;
         }
-        let mut left = Clause::new();
+        let mut left = Cubes::default();
         let mut holds = false;
-        'cubes: for cube in clause {
+        'cubes: for cube in &clause.cubes {
             let mut rest = Vec::with_capacity(cube.len());
             for &constraint in cube {
                 match (constraint.word() == word).then(|| state.decides(constraint)).flatten() {
@@ -105,17 +109,14 @@ fn narrow_item(item: &Rc<Item>, word: u32, state: &WordState) -> Option<Rc<Item>
                 holds = true;
                 break;
             }
-            if !left.contains(&rest) {
-                left.push(rest);
-            }
+            left.insert(rest);
         }
-        if holds {
-            continue;
-        }
-        if left.is_empty() {
+        let cubes = left.into_vec();
+        if !holds && !cubes.is_empty() {
+            open.push(Clause { cubes, negated: clause.negated });
+        } else if holds == clause.negated {
             return None;
         }
-        open.push(left);
     }
     Some(Rc::new(Item { open, ..**item }))
 }
@@ -147,10 +148,20 @@ pub(super) fn prune(list: &mut List) {
     *list = kept;
 }
 
+/// All cubes that are open.
+pub(super) fn cubes(list: &[Rc<Item>]) -> impl Iterator<Item = &Cube> {
+    list.iter().flat_map(|item| &item.open).flat_map(|clause| &clause.cubes)
+}
+
+/// All constraints that are open.
+pub(super) fn constraints(list: &[Rc<Item>]) -> impl Iterator<Item = &Constraint> {
+    cubes(list).flatten()
+}
+
 /// The words that something in the list still asks for, in order.
 pub(super) fn open_words(list: &[Rc<Item>]) -> Vec<u32> {
     let mut asked = [false; filter_common::word::COUNT];
-    for constraint in list.iter().flat_map(|item| &item.open).flatten().flatten() {
+    for constraint in constraints(list) {
         asked[constraint.word() as usize] = true;
     }
     (0..).zip(asked).filter_map(|(word, asked)| asked.then_some(word)).collect()

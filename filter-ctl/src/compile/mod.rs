@@ -16,12 +16,16 @@ mod pool;
 mod split;
 #[cfg(test)]
 mod tests;
+mod values;
+
+use std::collections::HashMap;
 
 use filter_common::maps::MAX_NODES;
 use filter_common::{Class, Direction, Key, MAX_STEPS, Node, NodeKind, Outcome, walk};
 
-use crate::policy::Policy;
+use crate::policy::{Policy, Program};
 use build::Builder;
+use item::List;
 use pool::{Full, Pool};
 use split::Budget;
 
@@ -55,23 +59,27 @@ pub enum CompileError {
 
 /// What is tried, in this order, until a graph fits: one tree for all, then ever smaller ones in a row, and
 /// at last rule by rule.
-const BUDGETS: [Budget; 7] = [
-    Budget { copies: 3.0, tree: usize::MAX, nodes: 64 },
-    Budget { copies: 1.6, tree: usize::MAX, nodes: 64 },
-    Budget { copies: 3.0, tree: 128, nodes: 256 },
-    Budget { copies: 2.0, tree: 48, nodes: 256 },
-    Budget { copies: 4.0, tree: 32, nodes: 1024 },
-    Budget { copies: 1.6, tree: 12, nodes: 1024 },
-    Budget { copies: 0.0, tree: 1, nodes: usize::MAX },
+const BUDGETS: [Budget; 8] = [
+    Budget { copies: 3.0, tree: usize::MAX, set: SET, nodes: 64 },
+    Budget { copies: 1.6, tree: usize::MAX, set: SET, nodes: 64 },
+    Budget { copies: 1.6, tree: usize::MAX, set: usize::MAX, nodes: 64 },
+    Budget { copies: 3.0, tree: 128, set: SET, nodes: 256 },
+    Budget { copies: 2.0, tree: 48, set: SET, nodes: 256 },
+    Budget { copies: 4.0, tree: 32, set: SET, nodes: 1024 },
+    Budget { copies: 1.6, tree: 12, set: SET, nodes: 1024 },
+    Budget { copies: 0.0, tree: 1, set: SET, nodes: usize::MAX },
 ];
+/// A set of more cubes than this is asked for itself where a walk has room for that.
+const SET: usize = 512;
 /// A graph of one policy may take half of what there is for all: an update needs the old and the new.
 const NODE_LIMIT: usize = MAX_NODES / 2;
 
 /// Compiles `policy`.
 pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
     let mut closest = CompileError::TooComplex { nodes: NODE_LIMIT, depth: usize::MAX };
+    let Ok(lists) = Lists::of(policy) else { return Err(closest) };
     for budget in BUDGETS {
-        let Ok(image) = attempt(policy, budget) else { continue };
+        let Ok(image) = attempt(&lists, budget) else { continue };
         if image.depth <= MAX_STEPS {
             return Ok(image);
         }
@@ -80,17 +88,43 @@ pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
     Err(closest)
 }
 
-fn attempt(policy: &Policy, budget: Budget) -> Result<Image, Full> {
-    let cubes: usize =
-        policy.programs.iter().flat_map(|p| &p.steps).flat_map(|s| &s.when).map(|t| t.any_of.len()).sum();
-    let mut pool = Pool::new((cubes + 32).saturating_mul(budget.nodes).min(NODE_LIMIT));
-    let mut roots = [0; Direction::COUNT * Class::COUNT];
-    for direction in Direction::ALL {
-        for class in Class::ALL {
-            let list = item::items(policy.program(direction), class);
-            roots[class.root(direction)] = Builder::new(&mut pool, list, budget).root()?;
+/// What is to be built.
+struct Lists {
+    /// Programs as they look to the classes of packets: to many of them they look the same.
+    different: Vec<List>,
+    /// Which of them each root is for.
+    of_root: [usize; Direction::COUNT * Class::COUNT],
+    /// How many values the policy asks for.
+    atoms: usize,
+}
+
+impl Lists {
+    fn of(policy: &Policy) -> Result<Self, Full> {
+        let mut known: HashMap<List, usize> = HashMap::new();
+        let mut different = Vec::new();
+        let mut of_root = [0; Direction::COUNT * Class::COUNT];
+        for direction in Direction::ALL {
+            for class in Class::ALL {
+                let list = item::items(policy.program(direction), class)?;
+                of_root[class.root(direction)] = *known.entry(list).or_insert_with_key(|list| {
+                    different.push(list.clone());
+                    different.len() - 1
+                });
+            }
         }
+        let atoms = policy.programs.iter().flat_map(Program::tests).map(|test| test.any_of.len()).sum();
+        Ok(Self { different, of_root, atoms })
     }
+}
+
+fn attempt(lists: &Lists, budget: Budget) -> Result<Image, Full> {
+    let mut pool = Pool::new((lists.atoms + 32).saturating_mul(budget.nodes).min(NODE_LIMIT));
+    let built: Vec<u32> = lists
+        .different
+        .iter()
+        .map(|list| Builder::new(&mut pool, list.clone(), budget).root())
+        .collect::<Result<_, _>>()?;
+    let roots = lists.of_root.map(|position| built[position]);
     let nodes = pool.into_nodes();
     let depth = depth(&nodes, &roots);
     Ok(Image { nodes, roots, depth })

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use filter_common::word;
 
 use super::constraint::{Constraint, Region};
-use super::item::Item;
+use super::item::{Item, constraints, cubes};
 
 /// A question at one place in the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(super) struct Budget {
     pub(super) copies: f64,
     /// How many cubes go into one tree.
     pub(super) tree: usize,
+    /// A set of more cubes is asked for itself.
+    pub(super) set: usize,
     /// How many nodes the whole image may have, for each cube of the policy.
     pub(super) nodes: usize,
 }
@@ -69,7 +71,7 @@ pub(super) fn choose(list: &[Rc<Item>], words: &[u32], region: &Region, budget: 
 
 /// The first constraint that is open, the one the first rule asks.
 pub(super) fn first_constraint(list: &[Rc<Item>]) -> Option<Constraint> {
-    list.iter().flat_map(|item| &item.open).flatten().flatten().next().copied()
+    constraints(list).next().copied()
 }
 
 /// What the cubes of a list ask of one word.
@@ -86,7 +88,7 @@ impl Spans {
     fn of(list: &[Rc<Item>], word: u32, region: &Region, total: usize) -> Self {
         let state = region.word(word);
         let mut asked = Vec::new();
-        for cube in list.iter().flat_map(|item| &item.open).flatten() {
+        for cube in cubes(list) {
             for constraint in cube {
                 if let Constraint::Range { word: w, lo, hi } = *constraint
                     && w == word
@@ -216,7 +218,7 @@ impl Spans {
 /// Questions about masked bits: the constraint asked most often.
 fn offer_masks(list: &[Rc<Item>], total: usize, budget: Budget, offer: &mut impl FnMut(f64, Split)) {
     let mut counts: Vec<(Constraint, usize)> = Vec::new();
-    for constraint in list.iter().flat_map(|item| &item.open).flatten().flatten() {
+    for constraint in constraints(list) {
         if matches!(constraint, Constraint::Mask { .. }) {
             match counts.iter().position(|(known, _)| known == constraint) {
                 Some(at) => counts[at].1 += 1,

@@ -4,9 +4,10 @@
 //! `reference` interpreter runs it as it stands. References, scopes, default verdicts and the order of
 //! profiles are gone: what is left is, for each direction, a list of steps with forward jumps.
 //!
-//! Semantics of a [`Program`]: start at step 0. A step whose tests all hold counts its rule, if it has one,
-//! and does what it says: a verdict ends it, [`Then::Go`] continues at a later step. A step with a test that
-//! does not hold is passed over. The last step has no tests and a verdict, so there is always a verdict.
+//! Semantics of a [`Program`]: start at step 0. A step whose conditions all hold counts its rule, if it has
+//! one, and does what it says: a verdict ends it, [`Then::Go`] continues at a later step. A step with a
+//! condition that does not hold is passed over. The last step has no conditions and a verdict, so there is
+//! always a verdict.
 
 mod test;
 
@@ -33,11 +34,12 @@ impl Policy {
 
     /// Whether some test compares with an address that only the port knows.
     pub fn uses(&self, atom: &Atom) -> bool {
-        self.programs
-            .iter()
-            .flat_map(|program| &program.steps)
-            .flat_map(|step| &step.when)
-            .any(|test| test.any_of.contains(atom))
+        self.programs.iter().flat_map(Program::tests).any(|test| test.any_of.contains(atom))
+    }
+
+    /// Whether some test is of this field.
+    pub fn asks(&self, field: Field) -> bool {
+        self.programs.iter().flat_map(Program::tests).any(|test| test.field == field)
     }
 }
 
@@ -60,6 +62,8 @@ pub enum RuleKind {
     Entry(String),
     /// The profile's default verdict.
     Default,
+    /// The end of a chain of a filter, by its name: what entered it and met no rule is accepted there.
+    ChainEnd(String),
 }
 
 impl fmt::Display for Rule {
@@ -68,6 +72,7 @@ impl fmt::Display for Rule {
         match &self.kind {
             RuleKind::Entry(entry) => write!(f, "rule {}/{entry}", self.profile),
             RuleKind::Default => write!(f, "default {}", self.profile),
+            RuleKind::ChainEnd(chain) => write!(f, "end of chain {chain} of {}", self.profile),
         }
     }
 }
@@ -79,18 +84,75 @@ pub struct Program {
     pub steps: Vec<Step>,
 }
 
+impl Program {
+    /// All tests of all steps, wherever they stand.
+    pub fn tests(&self) -> impl Iterator<Item = &Test> {
+        self.steps.iter().flat_map(Step::tests)
+    }
+
+    /// The same, to be changed.
+    pub fn tests_mut(&mut self) -> impl Iterator<Item = &mut Test> {
+        self.steps.iter_mut().flat_map(Step::tests_mut)
+    }
+}
+
 /// One step of a [`Program`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     /// All of these must hold.
-    pub when: Vec<Test>,
+    pub when: Vec<When>,
     /// The rule to count, by its position in [`Policy::rules`]. A step with a verdict always has one.
     pub rule: Option<u32>,
     /// What happens where the tests hold.
     pub then: Then,
 }
 
-/// What a step does where its tests hold.
+impl Step {
+    /// All its tests, wherever they stand.
+    pub fn tests(&self) -> impl Iterator<Item = &Test> {
+        self.when.iter().flat_map(When::tests)
+    }
+
+    /// The same, to be changed.
+    pub fn tests_mut(&mut self) -> impl Iterator<Item = &mut Test> {
+        self.when.iter_mut().flat_map(When::tests_mut)
+    }
+}
+
+/// A condition of a [`Step`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum When {
+    /// The test holds.
+    Is(Test),
+    /// All tests of at least one row hold. Without rows it never holds; a row without tests always does.
+    OneOf(Vec<Vec<Test>>),
+}
+
+impl From<Test> for When {
+    fn from(test: Test) -> Self {
+        Self::Is(test)
+    }
+}
+
+impl When {
+    fn tests(&self) -> impl Iterator<Item = &Test> {
+        let (one, rows) = match self {
+            Self::Is(test) => (Some(test), &[][..]),
+            Self::OneOf(rows) => (None, &rows[..]),
+        };
+        one.into_iter().chain(rows.iter().flatten())
+    }
+
+    fn tests_mut(&mut self) -> impl Iterator<Item = &mut Test> {
+        let (one, rows) = match self {
+            Self::Is(test) => (Some(test), &mut [][..]),
+            Self::OneOf(rows) => (None, &mut rows[..]),
+        };
+        one.into_iter().chain(rows.iter_mut().flatten())
+    }
+}
+
+/// What a step does where its conditions hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Then {
     /// The verdict.

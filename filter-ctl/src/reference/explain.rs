@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::packet::{Fragment, Ip, Mac, Packet, Upper};
+use super::packet::{Bridge, Fragment, Ip, Mac, Packet, Upper};
 use crate::policy::Field;
 
 impl Packet {
@@ -14,6 +14,7 @@ impl Packet {
             list.push(("dst-mac", mac(ethernet.destination)));
         }
         for tag in &self.tags {
+            list.push(("vlan-type", format!("{:#06x}", tag.ether_type)));
             list.push(("vlan", tag.vlan().to_string()));
             list.push(("vlan-priority", tag.priority().to_string()));
         }
@@ -22,7 +23,15 @@ impl Packet {
         }
         if let Some(llc) = self.llc {
             list.push(("llc", format!("{:02x}-{:02x}-{:02x}", llc.dsap, llc.ssap, llc.control)));
-            list.extend(llc.bpdu.map(|kind| ("bpdu-type", kind.to_string())));
+            list.extend(llc.bpdu.map(|bpdu| ("bpdu-type", bpdu.kind.to_string())));
+        }
+        if let Some(configuration) = self.configuration() {
+            let bridge = |bridge: Bridge| format!("{}/{}", bridge.priority, mac(bridge.mac));
+            list.push(("bpdu-flags", format!("{:#04x}", configuration.flags)));
+            list.push(("bpdu-root", bridge(configuration.root)));
+            list.push(("bpdu-root-cost", configuration.cost.to_string()));
+            list.push(("bpdu-sender", bridge(configuration.sender)));
+            list.push(("bpdu-port", configuration.port.to_string()));
         }
         list.extend(self.ether_type.map(|kind| ("ether-type", format!("{kind:#06x}"))));
         if let Some(arp) = self.arp {
@@ -43,8 +52,12 @@ impl Packet {
 
     fn network(&self, list: &mut Vec<(&'static str, String)>) {
         let (source, destination, dscp, protocol) = match &self.ip {
-            Some(Ip::V4(ip)) => (ip.source.to_string(), ip.destination.to_string(), ip.dscp, ip.protocol),
-            Some(Ip::V6(ip)) => (ip.source.to_string(), ip.destination.to_string(), ip.dscp, ip.protocol),
+            Some(Ip::V4(ip)) => {
+                (ip.source.to_string(), ip.destination.to_string(), ip.traffic_class >> 2, ip.protocol)
+            }
+            Some(Ip::V6(ip)) => {
+                (ip.source.to_string(), ip.destination.to_string(), ip.traffic_class >> 2, ip.protocol)
+            }
             None => return,
         };
         list.push(("src-ip", source));
@@ -75,7 +88,10 @@ impl Packet {
             list.push(("icmp-code", code.to_string()));
         }
         match &self.upper {
-            Some(Upper::Tcp { flags, .. }) => list.push(("tcp-flags", tcp_flags(*flags))),
+            Some(Upper::Tcp { flags, options, .. }) => {
+                list.push(("tcp-flags", tcp_flags(*flags)));
+                list.extend(options.iter().map(|kind| ("tcp-option", kind.to_string())));
+            }
             Some(Upper::Igmp(kind)) => list.push(("igmp-type", kind.to_string())),
             Some(Upper::Nd(nd)) => {
                 list.extend(nd.target.map(|target| ("nd-target", target.to_string())));

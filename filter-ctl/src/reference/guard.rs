@@ -132,7 +132,9 @@ fn upper(packet: &Packet) -> Vec<Check> {
     // What a first fragment lacks may follow.
     let whole = packet.fragment().is_none();
     let mut checks = Vec::new();
-    if let Some(Ports { source, destination }) = packet.ports() {
+    // A header that is cut short is dropped for that.
+    let whole_header = !matches!(packet.upper, Some(Upper::CutShort(_)));
+    if let Some(Ports { source, destination }) = packet.ports().filter(|_| whole_header) {
         checks.push((source == 0 || destination == 0, R::PortZero));
     }
     match packet.upper {

@@ -18,8 +18,8 @@ use filter_common::{Direction, DropReason, Outcome, Verdict};
 
 pub use eval::Value;
 pub use packet::{
-    Arp, ArpAddresses, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6, LengthField, Llc, Mac, Nd,
-    NdOption, Packet, Ports, Snap, Upper, VlanTag,
+    Arp, ArpAddresses, Bpdu, Bridge, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6,
+    LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Snap, Upper, VlanTag,
 };
 
 use crate::policy::{Field, Policy};
@@ -68,7 +68,7 @@ pub fn judge(
     port: &mut Port,
     direction: Direction,
     frame: &[u8],
-    tag: Option<u16>,
+    tag: Option<VlanTag>,
 ) -> Judgement {
     let packet = Packet::read(frame, tag, port.strict);
     let anomaly = packet.anomaly();

@@ -21,6 +21,8 @@ pub struct Packet {
     pub ethernet: Option<Ethernet>,
     /// VLAN tags, the outermost first, wherever they stood. Where tags are not looked through, the first.
     pub tags: Vec<VlanTag>,
+    /// The type or length behind the first tag.
+    pub encapsulated: Option<u16>,
     /// The 802.3 length, where the frame has one in place of an EtherType.
     pub length_field: Option<LengthField>,
     /// The LLC header of an 802.3 frame.
@@ -50,19 +52,24 @@ pub struct Ethernet {
     pub kind: u16,
 }
 
-/// Tag control information.
+/// VLAN tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VlanTag(pub u16);
+pub struct VlanTag {
+    /// Its EtherType.
+    pub ether_type: u16,
+    /// Tag control information.
+    pub tci: u16,
+}
 
 impl VlanTag {
     /// The VLAN; 0 is none, such a tag carries only a priority.
     pub fn vlan(self) -> u16 {
-        self.0 % 4096
+        self.tci % 4096
     }
 
     /// The priority.
     pub fn priority(self) -> u8 {
-        (self.0 / 8192) as u8
+        (self.tci / 8192) as u8
     }
 }
 
@@ -86,8 +93,49 @@ pub struct Llc {
     pub control: u8,
     /// The SNAP header behind it, where it is looked through.
     pub snap: Option<Snap>,
-    /// The type of a spanning-tree BPDU behind it.
-    pub bpdu: Option<u8>,
+    /// The spanning-tree BPDU behind it.
+    pub bpdu: Option<Bpdu>,
+}
+
+/// Spanning-tree BPDU (IEEE 802.1D clause 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bpdu {
+    /// Its type.
+    pub kind: u8,
+    /// What a configuration says; absent in topology change notifications, and where it is cut off.
+    pub configuration: Option<Configuration>,
+}
+
+/// Body of a configuration BPDU; times are in 1/256 s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// Flags.
+    pub flags: u8,
+    /// The bridge that is the root.
+    pub root: Bridge,
+    /// Cost of the path to the root.
+    pub cost: u32,
+    /// The bridge that sends this.
+    pub sender: Bridge,
+    /// Port identifier.
+    pub port: u16,
+    /// Message age.
+    pub age: u16,
+    /// Max age.
+    pub max_age: u16,
+    /// Hello time.
+    pub hello_time: u16,
+    /// Forward delay.
+    pub forward_delay: u16,
+}
+
+/// Bridge identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Its priority.
+    pub priority: u16,
+    /// Its address.
+    pub mac: Mac,
 }
 
 /// SNAP header.
@@ -156,8 +204,8 @@ pub struct Ip4 {
     pub header_length: usize,
     /// Total length in bytes, as it says.
     pub total_length: usize,
-    /// Differentiated services code point.
-    pub dscp: u8,
+    /// Type of service: code point and congestion bits.
+    pub traffic_class: u8,
     /// Protocol.
     pub protocol: u8,
     /// Source address.
@@ -207,8 +255,8 @@ impl Fragment {
 pub struct Ip6 {
     /// Version field.
     pub version: u8,
-    /// Differentiated services code point.
-    pub dscp: u8,
+    /// Traffic class: code point and congestion bits.
+    pub traffic_class: u8,
     /// Hop limit.
     pub hop_limit: u8,
     /// Source address.
@@ -247,6 +295,8 @@ pub enum Upper {
         header_length: usize,
         /// All eight flags.
         flags: u8,
+        /// The kinds of its options, in their order.
+        options: Vec<u8>,
     },
     /// UDP.
     Udp {
@@ -264,6 +314,10 @@ pub enum Upper {
     },
     /// SCTP.
     Sctp(Ports),
+    /// DCCP.
+    Dccp(Ports),
+    /// TCP, UDP, UDP-Lite, SCTP or DCCP whose header is cut short behind the ports.
+    CutShort(Ports),
     /// ICMP, or ICMPv6 other than neighbour discovery.
     Icmp {
         /// Type.
@@ -326,7 +380,7 @@ impl NdOption {
 impl Packet {
     /// Reads a frame. `tag` is the tag that the kernel took out of the bytes. A strict reading looks through
     /// tags and SNAP.
-    pub fn read(frame: &[u8], tag: Option<u16>, strict: bool) -> Self {
+    pub fn read(frame: &[u8], tag: Option<VlanTag>, strict: bool) -> Self {
         read::read(frame, tag, strict)
     }
 
@@ -350,13 +404,15 @@ impl Packet {
         }
     }
 
-    /// Ports of TCP, UDP, UDP-Lite, SCTP.
+    /// Ports of TCP, UDP, UDP-Lite, SCTP, DCCP.
     pub fn ports(&self) -> Option<Ports> {
         match *self.upper.as_ref()? {
             Upper::Tcp { ports, .. }
             | Upper::Udp { ports, .. }
             | Upper::UdpLite { ports, .. }
-            | Upper::Sctp(ports) => Some(ports),
+            | Upper::Sctp(ports)
+            | Upper::Dccp(ports)
+            | Upper::CutShort(ports) => Some(ports),
             Upper::Icmp { .. } | Upper::Nd(_) | Upper::Igmp(_) | Upper::Security => None,
         }
     }
@@ -367,6 +423,11 @@ impl Packet {
             Upper::Icmp { kind, code } | Upper::Nd(Nd { kind, code, .. }) => Some((kind, code)),
             _ => None,
         }
+    }
+
+    /// What a configuration BPDU says.
+    pub fn configuration(&self) -> Option<Configuration> {
+        self.llc?.bpdu?.configuration
     }
 
     /// The neighbour discovery message.

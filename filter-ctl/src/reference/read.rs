@@ -9,14 +9,14 @@ use etherparse::{EtherType, IpNumber};
 use filter_common::{DropReason, MAX_HEADERS};
 
 use super::packet::{
-    Arp, ArpAddresses, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6, LengthField, Llc, Mac, Nd,
-    NdOption, Packet, Ports, Snap, Upper, VlanTag,
+    Arp, ArpAddresses, Bpdu, Bridge, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6,
+    LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Snap, Upper, VlanTag,
 };
 
 /// Reading ends with the reason, or goes on.
 type Step<T = ()> = Result<T, DropReason>;
 
-pub(super) fn read(frame: &[u8], tag: Option<u16>, strict: bool) -> Packet {
+pub(super) fn read(frame: &[u8], tag: Option<VlanTag>, strict: bool) -> Packet {
     let packet = Packet { length: frame.len(), ..Packet::default() };
     let mut reader = Reader { frame, end: frame.len(), strict, packet };
     reader.packet.stop = reader.link(tag).err();
@@ -50,15 +50,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn link(&mut self, tag: Option<u16>) -> Step {
+    fn link(&mut self, tag: Option<VlanTag>) -> Step {
         let header = self.bytes(0, 14, DropReason::FrameTruncated)?;
         let mut kind = u16_at(header, 12);
         self.packet.ethernet =
             Some(Ethernet { destination: mac_at(header, 0), source: mac_at(header, 6), kind });
-        if let Some(tci) = tag {
-            self.packet.tags.push(VlanTag(tci));
+        if let Some(tag) = tag {
+            self.packet.tags.push(tag);
+            self.packet.encapsulated = Some(kind);
             if !self.strict {
-                self.packet.ether_type = Some(EtherType::VLAN_TAGGED_FRAME.0);
+                self.packet.ether_type = Some(tag.ether_type);
                 return Ok(());
             }
         }
@@ -72,11 +73,12 @@ impl<'a> Reader<'a> {
                 self.packet.ether_type = Some(kind);
             }
             let tag = self.bytes(start, 4, DropReason::VlanTruncated)?;
-            self.packet.tags.push(VlanTag(u16_at(tag, 0)));
+            self.packet.tags.push(VlanTag { ether_type: kind, tci: u16_at(tag, 0) });
+            kind = u16_at(tag, 2);
+            self.packet.encapsulated.get_or_insert(kind);
             if !self.strict {
                 return Ok(());
             }
-            kind = u16_at(tag, 2);
             start += 4;
         }
         // IEEE 802.3 clause 3.2.6: EtherTypes start at 1536.
@@ -101,11 +103,13 @@ impl<'a> Reader<'a> {
             (0x42, 0x42, 3) => {
                 let bpdu = self.bytes(start + 3, 4, DropReason::StpTruncated)?;
                 let kind = bpdu[3];
-                llc.bpdu = Some(kind);
+                llc.bpdu = Some(Bpdu { kind, configuration: None });
                 self.packet.llc = Some(llc);
                 // IEEE 802.1D clause 9.3: only topology change notifications have no more than this.
                 if kind != 0x80 {
-                    self.bytes(start + 7, 31, DropReason::StpTruncated)?;
+                    let body = self.bytes(start + 7, 31, DropReason::StpTruncated)?;
+                    llc.bpdu = Some(Bpdu { kind, configuration: Some(configuration(body)) });
+                    self.packet.llc = Some(llc);
                 }
                 Ok(())
             }
@@ -163,7 +167,7 @@ impl<'a> Reader<'a> {
             version: header[0] / 16,
             header_length: usize::from(header[0] % 16) * 4,
             total_length: usize::from(u16_at(header, 2)),
-            dscp: header[1] / 4,
+            traffic_class: header[1],
             protocol: header[9],
             source: ip4_at(header, 12),
             destination: ip4_at(header, 16),
@@ -194,7 +198,7 @@ impl<'a> Reader<'a> {
         let header = self.bytes(start, 40, DropReason::Ip6Truncated)?;
         self.packet.ip = Some(Ip::V6(Ip6 {
             version: header[0] / 16,
-            dscp: (u16_at(header, 0) >> 6) as u8 & 63,
+            traffic_class: header[0] % 16 * 16 + header[1] / 16,
             hop_limit: header[7],
             source: ip6_at(header, 8),
             destination: ip6_at(header, 24),
@@ -289,7 +293,7 @@ impl<'a> Reader<'a> {
     fn upper(&mut self, start: usize, protocol: IpNumber, six: bool) -> Step {
         let size = match protocol {
             IpNumber::TCP => 20,
-            IpNumber::SCTP => 12,
+            IpNumber::SCTP | IpNumber::DCCP => 12,
             IpNumber::AUTHENTICATION_HEADER if !six => 12,
             IpNumber::UDP | IpNumber::UDP_LITE | IpNumber::ENCAPSULATING_SECURITY_PAYLOAD => 8,
             IpNumber::ICMP | IpNumber::IGMP if !six => 8,
@@ -297,15 +301,35 @@ impl<'a> Reader<'a> {
             _ => return Ok(()),
         };
         self.packet.upper_length = self.end - start;
-        let header = self.bytes(start, size, self.cut_off(DropReason::UpperTruncated))?;
-        let ports = Ports { source: u16_at(header, 0), destination: u16_at(header, 2) };
+        let ports_at = |header| Ports { source: u16_at(header, 0), destination: u16_at(header, 2) };
+        let header = match self.bytes(start, size, self.cut_off(DropReason::UpperTruncated)) {
+            Ok(header) => header,
+            Err(reason) => {
+                // Of no use to a strict reader, who drops the packet.
+                let has_ports = matches!(
+                    protocol,
+                    IpNumber::TCP | IpNumber::UDP | IpNumber::UDP_LITE | IpNumber::SCTP | IpNumber::DCCP
+                );
+                if has_ports && !self.strict {
+                    let ports = self.bytes(start, 4, reason).map(ports_at);
+                    self.packet.upper = ports.ok().map(Upper::CutShort);
+                }
+                return Err(reason);
+            }
+        };
+        let ports = ports_at(header);
         self.packet.upper = Some(match protocol {
             IpNumber::TCP => {
-                Upper::Tcp { ports, header_length: usize::from(header[12] / 16) * 4, flags: header[13] }
+                let header_length = usize::from(header[12] / 16) * 4;
+                let end = (start + header_length).min(self.end).min(MAX_HEADERS);
+                let options = self.frame.get(start + size..end).unwrap_or_default();
+                let options = tcp_options(options, self.strict);
+                Upper::Tcp { ports, header_length, flags: header[13], options }
             }
             IpNumber::UDP => Upper::Udp { ports, length: usize::from(u16_at(header, 4)) },
             IpNumber::UDP_LITE => Upper::UdpLite { ports, coverage: usize::from(u16_at(header, 4)) },
             IpNumber::SCTP => Upper::Sctp(ports),
+            IpNumber::DCCP => Upper::Dccp(ports),
             IpNumber::IGMP => Upper::Igmp(header[0]),
             IpNumber::IPV6_ICMP if (133..=137).contains(&header[0]) => {
                 return self.neighbour(start, header[0], header[1]);
@@ -334,6 +358,10 @@ impl<'a> Reader<'a> {
             if self.nd().options.len() == 16 {
                 self.nd().more_options = true;
                 break;
+            }
+            // As behind extension headers: what would start there is not looked for.
+            if at > MAX_HEADERS {
+                return Err(DropReason::HeadersTooDeep);
             }
             let option = self.bytes(at, 8, DropReason::NdOption)?;
             let length = usize::from(option[1]) * 8;
@@ -369,6 +397,38 @@ fn ip4_options(mut bytes: &[u8]) -> Vec<Ip4Option> {
                 return options;
             }
         }
+    }
+}
+
+/// Kinds of the options of a TCP header (RFC 9293 section 3.1). The list ends where a kind says so, if the
+/// reading is strict; Linux' `xt_tcp` reads on, and takes a length of 0 for 1.
+fn tcp_options(mut bytes: &[u8], strict: bool) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let Some((&kind, behind)) = bytes.split_first() {
+        kinds.push(kind);
+        if kind == 0 && strict {
+            break;
+        }
+        let length =
+            if kind < 2 { 1 } else { behind.first().map_or(1, |&length| usize::from(length).max(1)) };
+        bytes = bytes.get(length..).unwrap_or_default();
+    }
+    kinds
+}
+
+/// What a BPDU says behind protocol, version and type (IEEE 802.1D clause 9.3.1).
+fn configuration(body: &[u8]) -> Configuration {
+    let bridge = |at: usize| Bridge { priority: u16_at(body, at), mac: mac_at(body, at + 2) };
+    Configuration {
+        flags: body[0],
+        root: bridge(1),
+        cost: u32::from(u16_at(body, 9)) << 16 | u32::from(u16_at(body, 11)),
+        sender: bridge(13),
+        port: u16_at(body, 21),
+        age: u16_at(body, 23),
+        max_age: u16_at(body, 25),
+        hello_time: u16_at(body, 27),
+        forward_delay: u16_at(body, 29),
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use filter_common::{Cause, Direction, DropReason, Outcome, Verdict};
 
-use super::{Learned, Packet, Port, judge};
-use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then};
+use super::{Learned, Packet, Port, VlanTag, judge};
+use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 
 const VM: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 const VM_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -34,17 +34,18 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|digits| pair(digits).expect("hexadecimal digits")).collect()
 }
 
-fn fields(hex: &str, tag: Option<u16>, strict: bool) -> String {
+fn fields(hex: &str, tci: Option<u16>, strict: bool) -> String {
+    let tag = tci.map(|tci| VlanTag { ether_type: 0x88a8, tci });
     let fields = Packet::read(&bytes(hex), tag, strict).fields();
     fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 fn step(when: Vec<Test>, rule: u32, then: Then) -> Step {
-    Step { when, rule: Some(rule), then }
+    Step { when: when.into_iter().map(When::Is).collect(), rule: Some(rule), then }
 }
 
 fn is(field: Field, value: Atom) -> Test {
-    Test { field, any_of: vec![value] }
+    Test::is(field, value)
 }
 
 /// The same steps in both directions, and rule 9 drops what is left.
@@ -78,7 +79,7 @@ fn fields_in_words() {
     );
     assert_eq!(
         fields(ARP, Some(0x6005), true),
-        "src-mac=52:54:00:12:34:56 dst-mac=ff:ff:ff:ff:ff:ff vlan=5 vlan-priority=3 ether-type=0x0806 \
+        "src-mac=52:54:00:12:34:56 dst-mac=ff:ff:ff:ff:ff:ff vlan-type=0x88a8 vlan=5 vlan-priority=3 ether-type=0x0806 \
          arp-hardware=1 arp-protocol=0x0800 arp-opcode=1 arp-src-mac=52:54:00:12:34:56 arp-src-ip=192.0.2.10 \
          arp-dst-mac=00:00:00:00:00:00 arp-dst-ip=192.0.2.20"
     );
@@ -94,11 +95,14 @@ fn fields_in_words() {
 fn tags_are_looked_through_only_where_strict() {
     let inside = "ether-type=0x0800 src-ip=192.0.2.10 dst-ip=192.0.2.20 dscp=0 protocol=17 src-port=20001 \
                   dst-port=5000";
-    let outside = "src-mac=52:54:00:12:34:56 dst-mac=52:54:00:aa:bb:cc vlan=5 vlan-priority=3";
-    assert_eq!(fields(TAGGED, None, true), format!("{outside} {inside}"));
-    assert_eq!(fields(DATAGRAM, Some(0x6005), true), format!("{outside} {inside}"));
-    assert_eq!(fields(TAGGED, None, false), format!("{outside} ether-type=0x8100"));
-    assert_eq!(fields(DATAGRAM, Some(0x6005), false), format!("{outside} ether-type=0x8100"));
+    let outside = |kind: &str| {
+        format!("src-mac=52:54:00:12:34:56 dst-mac=52:54:00:aa:bb:cc vlan-type={kind} vlan=5 vlan-priority=3")
+    };
+    let (customer, service) = (outside("0x8100"), outside("0x88a8"));
+    assert_eq!(fields(TAGGED, None, true), format!("{customer} {inside}"));
+    assert_eq!(fields(DATAGRAM, Some(0x6005), true), format!("{service} {inside}"));
+    assert_eq!(fields(TAGGED, None, false), format!("{customer} ether-type=0x8100"));
+    assert_eq!(fields(DATAGRAM, Some(0x6005), false), format!("{service} ether-type=0x88a8"));
 }
 
 #[test]
