@@ -5,7 +5,9 @@
 //! round-trip, so that a value that was read is a value that can be written, and a wrong one is refused where
 //! it stands.
 //!
-//! Semantics:
+//! A profile is written in one of two dialects: a [`Pool`] of entries, or libvirt's [`Filter`](nwfilter::Filter).
+//!
+//! Semantics of a pool:
 //! - Items are tried in order, and the first entry that matches decides. An entry matches if all its
 //!   [`Conditions`] hold and the packet goes its way ([`Entry::traffic`]). If none matches, the profile's
 //!   default decides.
@@ -26,8 +28,10 @@ mod field;
 mod icmp;
 mod ip;
 mod mac;
+mod mode;
 mod name;
 mod number;
+pub mod nwfilter;
 mod profile;
 mod reference;
 #[cfg(test)]
@@ -48,8 +52,9 @@ pub use field::{Element, Filter, HeaderField, Role};
 pub use icmp::{IcmpCode, IcmpType};
 pub use ip::{IpNetwork, IpVersion};
 pub use mac::MacAddr;
+pub use mode::Mode;
 pub use name::{EntryName, ProfileName, VariableName};
-pub use profile::{Item, Profile};
+pub use profile::{Body, Item, Pool, Profile};
 pub use reference::{OnAccept, Parameter, ParameterName, ParameterText, Reference};
 pub use term::{Term, Value, Variable};
 pub use text::Description;

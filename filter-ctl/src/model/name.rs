@@ -5,10 +5,22 @@ use std::str::FromStr;
 
 use super::{Term, ValueError};
 
-/// Longest name.
+/// Longest name of an entry or variable.
 const MAX_NAME: usize = 64;
+/// Longest name of a profile. With an ending it is the name of a file.
+const MAX_PROFILE_NAME: usize = 128;
 
-/// Letters, digits, `.`, `_` and `-`, beginning with a letter or digit: a name of a file, never a path.
+/// Printable ASCII but `/`, and but what XML has to escape. It begins with no dot, which would hide a file, and
+/// no dash, which would be an option, and neither begins nor ends with a blank: a name of a file, never a path.
+fn is_profile_name(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !b"/<>&\"'".contains(&byte);
+    text.len() <= MAX_PROFILE_NAME
+        && text.bytes().all(plain)
+        && text.starts_with(|first| !matches!(first, '.' | '-' | ' '))
+        && !text.ends_with(' ')
+}
+
+/// Letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
 fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -55,8 +67,9 @@ macro_rules! name {
 
 name! {
     /// The name of a profile. Names are names, never paths: no `/`, no leading dot.
-    ProfileName, is_name,
-    "a profile name: at most 64 letters, digits, `.`, `_` and `-`, beginning with a letter or digit"
+    ProfileName, is_profile_name,
+    "a profile name: at most 128 printable ASCII characters without `/`, `<`, `>`, `&` and quotes, beginning with no \
+     `.`, `-` or blank, and ending with no blank"
 }
 
 name! {
@@ -72,17 +85,57 @@ name! {
      and `ip_address` have a meaning already"
 }
 
+impl VariableName {
+    /// The name of a parameter that a port is given, where libvirt's names may stand, which are wider: letters,
+    /// digits and `_` in any order. What cannot be written as `$NAME` in a pool can be in a filter.
+    pub fn of_port(text: &str) -> Result<Self, ValueError> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ValueError::new(text, "a parameter name: letters, digits and `_`"))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ProfileName, VariableName};
+    use super::{EntryName, ProfileName, VariableName};
 
     #[test]
     fn names_are_no_paths() {
-        for text in ["generic-layer2", "VM-specific-layer3", "a", "0.1_b"] {
+        let long = "a".repeat(128);
+        for text in ["generic-layer2", "VM-specific-layer3", "a", "0.1_b", "_x", "a b", "(1) x:%$\\", &long] {
             assert_eq!(text.parse::<ProfileName>().map(|name| name.to_string()), Ok(text.to_owned()));
         }
-        for wrong in ["", ".", "..", ".hidden", "a/b", "../a", "a b", "-a", "ä", &"a".repeat(65)] {
+        for wrong in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "../a",
+            " a",
+            "a ",
+            "-a",
+            "ä",
+            "a\n",
+            "a\tb",
+            "a'b",
+            "a\"b",
+            "a&b",
+            "<a>",
+            "a\u{7f}",
+            &"a".repeat(129),
+        ] {
             assert!(wrong.parse::<ProfileName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn entries() {
+        assert!("a-1".parse::<EntryName>().is_ok());
+        for wrong in ["", "a b", "_a", &"a".repeat(65)] {
+            assert!(wrong.parse::<EntryName>().is_err(), "{wrong}");
         }
     }
 
@@ -91,6 +144,12 @@ mod tests {
         assert!("_DNS_1".parse::<VariableName>().is_ok());
         for wrong in ["", "1a", "a-b", "THIS_IP", "THIS_X", "mac_address", "$a"] {
             assert!(wrong.parse::<VariableName>().is_err(), "{wrong}");
+        }
+        for name in ["_DNS_1", "1a", "THIS_IP", "mac_address", &"a".repeat(100)] {
+            assert_eq!(VariableName::of_port(name).map(|name| name.to_string()), Ok(name.to_owned()));
+        }
+        for wrong in ["", "a-b", "$a", "a b"] {
+            assert!(VariableName::of_port(wrong).is_err(), "{wrong}");
         }
     }
 }

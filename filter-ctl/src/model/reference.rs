@@ -143,6 +143,20 @@ impl ParameterText {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The value of a parameter that a port is given: there are no variables there, so it may begin like the name
+    /// of one.
+    pub fn of_port(text: &str) -> Result<Self, ValueError> {
+        if Self::is_plain(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ValueError::new(text, Self::EXPECTED))
+        }
+    }
+
+    fn is_plain(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte))
+    }
 }
 
 impl fmt::Display for ParameterText {
@@ -163,8 +177,7 @@ impl Value for ParameterText {
     const EXPECTED: &'static str = "a value: letters, digits and `.:/_-`";
 
     fn read(text: &str) -> Result<Self, ValueError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:/_-".contains(&byte);
-        if !text.is_empty() && text.bytes().all(plain) && !text.starts_with(Term::<Self>::OWN_PREFIX) {
+        if Self::is_plain(text) && !text.starts_with(Term::<Self>::OWN_PREFIX) {
             Ok(Self(text.to_owned()))
         } else {
             Err(ValueError::new(text, Self::EXPECTED))

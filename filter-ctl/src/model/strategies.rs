@@ -47,7 +47,8 @@ pub(crate) fn variable() -> impl Strategy<Value = Variable> {
 }
 
 pub(crate) fn profile_name() -> impl Strategy<Value = ProfileName> {
-    "[A-Za-z0-9][A-Za-z0-9._-]{0,20}".prop_filter_map("name", |text| text.parse().ok())
+    prop_oneof!["[A-Za-z0-9][A-Za-z0-9._-]{0,20}", "[!-~]([ -~]{0,20}[!-~])?"]
+        .prop_filter_map("name", |text| text.parse().ok())
 }
 
 pub(crate) fn entry_name() -> impl Strategy<Value = EntryName> {
@@ -222,7 +223,7 @@ pub(crate) fn profile() -> impl Strategy<Value = Profile> {
                     entry.name = entry.name.take().filter(|name| seen.insert(name.clone()));
                 }
             }
-            Profile { name, description, default, items }
+            Profile { name, body: Body::Pool(Pool { description, default, items }) }
         },
     )
 }

@@ -1,0 +1,111 @@
+//! Rules of a filter.
+
+use std::fmt;
+use std::str::FromStr;
+
+use filter_common::Direction;
+
+use super::{Attribute, AttributeName, Protocol};
+use crate::model::{Location, ValueError};
+
+/// What a rule does with frames that match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RuleAction {
+    /// Drop.
+    Drop,
+    /// Accept, as far as this layer is concerned.
+    Accept,
+    /// Drop, and tell the sender where that is possible.
+    Reject,
+    /// Leave the chain and go on where it was entered.
+    Return,
+    /// Go on with the next rule.
+    Continue,
+}
+
+impl RuleAction {
+    const NAMES: [(&'static str, Self); 5] = [
+        ("drop", Self::Drop),
+        ("accept", Self::Accept),
+        ("reject", Self::Reject),
+        ("return", Self::Return),
+        ("continue", Self::Continue),
+    ];
+}
+
+/// Which way the frames go that a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RuleDirection {
+    /// To the virtual machine.
+    In,
+    /// From it.
+    Out,
+    /// Both. What the rule says of source and destination holds for frames to the virtual machine; for frames
+    /// from it they change places.
+    InOut,
+}
+
+impl RuleDirection {
+    const NAMES: [(&'static str, Self); 3] = [("in", Self::In), ("out", Self::Out), ("inout", Self::InOut)];
+
+    /// Whether frames that go this way are meant.
+    pub fn includes(self, direction: Direction) -> bool {
+        match self {
+            Self::In => direction == Direction::In,
+            Self::Out => direction == Direction::Out,
+            Self::InOut => true,
+        }
+    }
+}
+
+macro_rules! named {
+    ($type:ident, $expected:literal) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let name = Self::NAMES.iter().find(|(_, value)| value == self).map_or("", |(name, _)| name);
+                f.pad(name)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = ValueError;
+
+            fn from_str(text: &str) -> Result<Self, ValueError> {
+                Self::NAMES
+                    .iter()
+                    .find(|(name, _)| *name == text)
+                    .map(|(_, value)| *value)
+                    .ok_or_else(|| ValueError::new(text, $expected))
+            }
+        }
+    };
+}
+
+named!(RuleAction, "`accept`, `drop`, `reject`, `return` or `continue`");
+named!(RuleDirection, "`in`, `out` or `inout`");
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FilterRule {
+    /// What is done.
+    pub action: RuleAction,
+    /// Which way frames go.
+    pub direction: RuleDirection,
+    /// Where it stands among the rules of its chain: see [`PRIORITIES`](super::PRIORITIES).
+    pub priority: i16,
+    /// Whether an IP-level rule that accepts is about connections, not packets (`statematch`).
+    pub stateful: bool,
+    /// What frames it is about; without one, all.
+    pub protocol: Option<Protocol>,
+    /// What must hold: see the invariants of [the module](super).
+    pub attributes: Vec<Attribute>,
+    /// Where it stood.
+    pub location: Location,
+}
+
+impl FilterRule {
+    /// The attribute of that name.
+    pub fn get(&self, name: AttributeName) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+}
