@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::model::Location;
+use crate::model::nwfilter::Defect;
 
 /// What is wrong with a document, and where. Displayed as `line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,12 +14,14 @@ pub struct XmlError {
     pub location: Location,
     /// What was found, what was expected, and what to do.
     pub message: String,
+    /// What libvirt does with it instead of refusing it, where it does.
+    pub defect: Option<Defect>,
 }
 
 impl XmlError {
     /// An error at a place.
     pub fn new(location: Location, message: impl Into<String>) -> Self {
-        Self { location, message: message.into() }
+        Self { location, message: message.into(), defect: None }
     }
 
     /// The error as an operator reads it: `file:line:column: message`.

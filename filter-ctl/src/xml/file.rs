@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{XmlError, document, filter_entry, limits};
+use super::{Parsed, Reading, XmlError, document, limits, profile};
 use crate::model::{Profile, ProfileName};
 
 /// Why a file gave no profile. Displayed with the file's name, and the place in it where there is one.
@@ -62,11 +62,23 @@ pub fn read_profile_file(path: &Path) -> Result<String, FileError> {
     document::decode(bytes).map_err(|error| FileError::Xml { path: path.to_owned(), error })
 }
 
-/// Reads a profile. A file with a single entry and no name in it is named like the file.
+/// Reads a profile, strictly or as it says it was stored: see [`stored_reading`](super::stored_reading). A file
+/// with a single entry and no name in it is named like the file.
 pub fn read_profile(path: &Path) -> Result<Profile, FileError> {
     let text = read_profile_file(path)?;
+    let reading = profile::stored_reading(&text);
+    parse(path, &text, reading).map(|parsed| parsed.profile)
+}
+
+/// Reads a profile in this way.
+pub fn read_profile_with(path: &Path, reading: Reading) -> Result<Parsed, FileError> {
+    parse(path, &read_profile_file(path)?, reading)
+}
+
+fn parse(path: &Path, text: &str, reading: Reading) -> Result<Parsed, FileError> {
     let name: Option<ProfileName> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-    filter_entry::parse(&text, name.as_ref()).map_err(|error| FileError::Xml { path: path.to_owned(), error })
+    profile::parse(text, name.as_ref(), reading)
+        .map_err(|error| FileError::Xml { path: path.to_owned(), error })
 }
 
 fn check(path: &Path, metadata: &fs::Metadata) -> Result<(), FileError> {

@@ -1,4 +1,4 @@
-//! XML: reading it with limits and positions, and the dialects of profiles written in it.
+//! XML: reading it with limits and positions, and the dialects of profiles written in it, and bindings.
 //!
 //! A profile may come from anybody who can hand in a file, so reading is bounded before it begins: no
 //! document type, no entities, and limits ([`limits`]) on size, depth, number of elements and length of texts.
@@ -7,20 +7,26 @@
 mod document;
 mod error;
 mod file;
+pub mod filter_binding;
 pub mod filter_entry;
+pub mod nwfilter;
+mod profile;
+mod reading;
 mod tag;
 
 pub use error::{InFile, XmlError};
-pub use file::{FileError, read_profile, read_profile_file};
+pub use file::{FileError, read_profile, read_profile_file, read_profile_with};
+pub use profile::{parse, print, print_stored, stored_reading};
+pub use reading::{Parsed, Reading, Warning};
 
 /// Limits on documents.
 pub mod limits {
     /// Bytes of a document.
-    pub const DOCUMENT: u64 = 1024 * 1024;
+    pub const DOCUMENT: u64 = 8 * 1024 * 1024;
     /// Elements within each other.
     pub const DEPTH: usize = 32;
     /// Elements of a document.
-    pub const ELEMENTS: usize = 100_000;
+    pub const ELEMENTS: usize = 400_000;
     /// Attributes of an element, declarations of namespaces among them.
     pub const ATTRIBUTES: usize = 256;
     /// Bytes of one text or attribute.

@@ -18,5 +18,7 @@ mod tests;
 mod vocabulary;
 
 pub use parse::parse;
+pub(super) use parse::read;
 pub use print::print;
+pub(super) use vocabulary::is_root;
 pub use vocabulary::{OURS, STANDARD};

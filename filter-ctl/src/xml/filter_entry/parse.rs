@@ -8,8 +8,8 @@ use filter_common::Direction;
 use super::conditions::Texts;
 use super::vocabulary::{Form, OURS, Tag, unknown_attribute};
 use crate::model::{
-    Action, Entry, EntryName, Filter, Item, OnAccept, Parameter, ParameterName, ParameterText, Profile,
-    ProfileName, Reference, Term, ValueError, read_list, shorten,
+    Action, Body, Entry, EntryName, Filter, Item, OnAccept, Parameter, ParameterName, ParameterText, Pool,
+    Profile, ProfileName, Reference, Term, ValueError, read_list, shorten,
 };
 use crate::xml::XmlError;
 use crate::xml::document::{self, Attribute, Element};
@@ -18,18 +18,23 @@ use crate::xml::tag::is_blank;
 /// Reads a profile. A document whose root is a single `FilterEntry` has no name in it; it gets the one given,
 /// usually that of its file, and is refused without.
 pub fn parse(text: &str, name: Option<&ProfileName>) -> Result<Profile, XmlError> {
-    let root = document::read(text)?;
-    let (form, tag) = Form::of(&root)?;
+    read(&document::read(text)?, name)
+}
+
+/// Reads a profile from the root element of its document.
+pub(in crate::xml) fn read(root: &Element, name: Option<&ProfileName>) -> Result<Profile, XmlError> {
+    let (form, tag) = Form::of(root)?;
     if tag == Tag::Pool {
-        return pool(form, &root);
+        return pool(form, root);
     }
     let Some(name) = name else {
         let message = "found a single `FilterEntry`, which has no name of a profile; put it into a \
                        `FilterPool` with a `name`";
         return Err(XmlError::new(root.location, message));
     };
-    let items = vec![Item::Entry(entry(form, &root)?)];
-    Ok(Profile { name: name.clone(), description: None, default: Action::Accept, items })
+    let items = vec![Item::Entry(entry(form, root)?)];
+    let pool = Pool { description: None, default: Action::Accept, items };
+    Ok(Profile { name: name.clone(), body: Body::Pool(pool) })
 }
 
 fn pool(form: Form, element: &Element) -> Result<Profile, XmlError> {
@@ -50,7 +55,7 @@ fn pool(form: Form, element: &Element) -> Result<Profile, XmlError> {
         return Err(XmlError::new(element.location, message));
     };
     element.refuse_text(Tag::Pool)?;
-    let mut profile = Profile { name, description: None, default, items: Vec::new() };
+    let mut pool = Pool { description: None, default, items: Vec::new() };
     let mut names: HashSet<EntryName> = HashSet::new();
     for (position, child) in element.children.iter().enumerate() {
         match form.tag(child, Tag::Pool, &[Tag::Description, Tag::Entry, Tag::Reference])? {
@@ -65,17 +70,17 @@ fn pool(form: Form, element: &Element) -> Result<Profile, XmlError> {
                     );
                     return Err(XmlError::new(child.location, message));
                 }
-                profile.items.push(Item::Entry(entry));
+                pool.items.push(Item::Entry(entry));
             }
-            Tag::Reference => profile.items.push(Item::Reference(reference(form, child)?)),
-            _ if position == 0 => profile.description = element_value(child, Tag::Description)?,
+            Tag::Reference => pool.items.push(Item::Reference(reference(form, child)?)),
+            _ if position == 0 => pool.description = element_value(child, Tag::Description)?,
             _ => {
                 let message = "found `Description` behind other elements, expected it once, as the first";
                 return Err(XmlError::new(child.location, message));
             }
         }
     }
-    Ok(profile)
+    Ok(Profile { name, body: Body::Pool(pool) })
 }
 
 fn entry(form: Form, element: &Element) -> Result<Entry, XmlError> {

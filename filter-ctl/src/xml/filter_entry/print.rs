@@ -4,24 +4,24 @@ use quick_xml::escape::partial_escape;
 
 use super::vocabulary::{OURS, STANDARD, Tag};
 use crate::model::{
-    Description, Element as HeaderElement, Entry, Filter, Item, OnAccept, ParameterName, Profile, Reference,
-    write_list,
+    Description, Element as HeaderElement, Entry, Filter, Item, OnAccept, ParameterName, Pool, ProfileName,
+    Reference, write_list,
 };
 use filter_common::Direction;
 
-/// The canonical text of a profile: equal profiles give equal texts.
-pub fn print(profile: &Profile) -> String {
+/// The canonical text of a pool: equal pools of one name give equal texts.
+pub fn print(name: &ProfileName, pool: &Pool) -> String {
     let mut printer = Printer { text: String::new(), depth: 0 };
     printer.line("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
-    let (name, default) = (&profile.name, profile.default);
+    let default = pool.default;
     let attributes = format!("xmlns:f=\"{OURS}\" xmlns=\"{STANDARD}\" name=\"{name}\" default=\"{default}\"");
-    if profile.description.is_none() && profile.items.is_empty() {
+    if pool.description.is_none() && pool.items.is_empty() {
         printer.line(&format!("<f:FilterPool {attributes}/>"));
         return printer.text;
     }
     printer.element(Tag::Pool, &attributes, |printer| {
-        printer.description(profile.description.as_ref());
-        for item in &profile.items {
+        printer.description(pool.description.as_ref());
+        for item in &pool.items {
             match item {
                 Item::Entry(entry) => printer.entry(entry),
                 Item::Reference(reference) => printer.reference(reference),

@@ -82,6 +82,11 @@ impl Tag {
     }
 }
 
+/// Whether an element of this name, in whatever namespace, is meant as the root of a document.
+pub(in crate::xml) fn is_root(name: &str) -> bool {
+    [Tag::Pool, Tag::Entry].iter().any(|tag| tag.has_name(name, Form::Plain))
+}
+
 impl Form {
     /// The form of a document with this root element, and what the root is: a pool, or a single entry.
     pub(super) fn of(root: &Element) -> Result<(Self, Tag), XmlError> {
