@@ -1,12 +1,14 @@
 //! The schemas and the parser agree: on every sample, on the shipped profiles, and on the names of values.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use filter_ctl::model::nwfilter::Defect;
 use filter_ctl::model::{ArpOpcode, Dscp, EtherType, HardwareType, IcmpType, IpProtocol};
-use filter_ctl::xml::{filter_entry, read_profile};
+use filter_ctl::xml::{self, Reading, filter_binding, nwfilter, read_profile};
 
 /// A path within the repository.
 fn repository(path: &str) -> PathBuf {
@@ -44,8 +46,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Which files each of the schemas takes: one run of xmllint for all of them.
-fn schemas_take(files: &[PathBuf]) -> Vec<[bool; 2]> {
+/// Which files each of the schemas of a dialect takes: one run of xmllint for all of them.
+fn schemas_take(dialect: &str, files: &[PathBuf]) -> Vec<[bool; 2]> {
     let run = |option: &str, schema: &str| -> Vec<bool> {
         let output = Command::new("xmllint")
             .args(["--noout", option])
@@ -55,22 +57,22 @@ fn schemas_take(files: &[PathBuf]) -> Vec<[bool; 2]> {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("failed to compile"), "{schema}: {said}");
-        files.iter().map(|file| said.contains(&format!("{} validates\n", file.display()))).collect()
+        let valid: HashSet<&str> = said.lines().filter_map(|line| line.strip_suffix(" validates")).collect();
+        files.iter().map(|file| valid.contains(file.to_str().unwrap())).collect()
     };
-    let xsd = run("--schema", "schemas/filter-entry.xsd");
-    let rng = run("--relaxng", "schemas/filter-entry.rng");
+    let xsd = run("--schema", &format!("schemas/{dialect}.xsd"));
+    let rng = run("--relaxng", &format!("schemas/{dialect}.rng"));
     xsd.into_iter().zip(rng).map(|(xsd, rng)| [xsd, rng]).collect()
 }
 
-/// Checks a folder of samples against what schemas and parser are expected to say.
-fn check(folder: &str, schema: bool, parser: bool) {
+/// Checks a folder of samples against what the schemas of a dialect and the parser are expected to say.
+fn check(dialect: &str, folder: &str, schema: bool, parser: bool) {
     let files = files(folder);
     for file in &files {
-        let read = read_profile(file);
-        assert_eq!(read.is_ok(), parser, "{}: {:?}", file.display(), read.map_err(|error| error.to_string()));
+        let read = read(dialect, file);
+        assert_eq!(read.is_ok(), parser, "{}: {read:?}", file.display());
         if let Err(error) = read {
             let place = format!("{}:", file.display());
-            let error = error.to_string();
             let numbers =
                 error.strip_prefix(&place).map(|rest| rest.splitn(3, ':').take(2).collect::<Vec<_>>());
             let placed = numbers.is_some_and(|n| n.iter().all(|n| n.parse::<u32>().is_ok_and(|n| n > 0)));
@@ -80,60 +82,119 @@ fn check(folder: &str, schema: bool, parser: bool) {
     if !have_xmllint(folder) {
         return;
     }
-    for (file, [xsd, rng]) in files.iter().zip(schemas_take(&files)) {
+    for (file, [xsd, rng]) in files.iter().zip(schemas_take(dialect, &files)) {
         assert_eq!((xsd, rng), (schema, schema), "{}: XML Schema, RELAX NG", file.display());
     }
 }
 
+/// Reads a file strictly; gives what is printed of it.
+fn read(dialect: &str, file: &Path) -> Result<String, String> {
+    if dialect == "filterbinding" {
+        let text = fs::read_to_string(file).unwrap();
+        return filter_binding::parse(&text, Reading::Strict)
+            .map(|parsed| filter_binding::print(&parsed.binding))
+            .map_err(|error| error.in_file(file).to_string());
+    }
+    let profile = read_profile(file).map_err(|error| error.to_string())?;
+    assert!(profile.dialect() == dialect, "{}", file.display());
+    Ok(xml::print(&profile))
+}
+
 #[test]
 fn valid_samples() {
-    check("tests/samples/filter-entry/valid", true, true);
+    check("filter-entry", "tests/samples/filter-entry/valid", true, true);
+    check("nwfilter", "tests/samples/nwfilter/valid", true, true);
+    check("filterbinding", "tests/samples/filterbinding/valid", true, true);
 }
 
 #[test]
 fn invalid_samples() {
-    check("tests/samples/filter-entry/invalid", false, false);
+    check("filter-entry", "tests/samples/filter-entry/invalid", false, false);
+    check("nwfilter", "tests/samples/nwfilter/invalid", false, false);
+    check("filterbinding", "tests/samples/filterbinding/invalid", false, false);
 }
 
 #[test]
 fn samples_that_only_the_parser_refuses() {
-    check("tests/samples/filter-entry/invalid-semantic", true, false);
+    check("filter-entry", "tests/samples/filter-entry/invalid-semantic", true, false);
+    check("nwfilter", "tests/samples/nwfilter/invalid-semantic", true, false);
 }
 
 #[test]
 fn shipped_profiles() {
-    check("profiles", true, true);
+    check("filter-entry", "profiles", true, true);
     for file in files("profiles") {
         let profile = read_profile(&file).unwrap();
         assert_eq!(file.file_stem().and_then(|stem| stem.to_str()), Some(profile.name.as_str()));
-        assert!(profile.description.is_some(), "{}: no description", profile.name);
-        assert!(profile.entries().all(|entry| entry.name.is_some()), "{}: nameless entry", profile.name);
-        for reference in profile.references() {
-            let to = repository("profiles").join(format!("{}.xml", reference.profile));
-            assert!(to.exists(), "{}: refers to {}", profile.name, reference.profile);
+        let pool = profile.pool().unwrap();
+        assert!(pool.description.is_some(), "{}: no description", profile.name);
+        assert!(pool.entries().all(|entry| entry.name.is_some()), "{}: nameless entry", profile.name);
+        for (to, _) in profile.references() {
+            assert!(
+                repository("profiles").join(format!("{to}.xml")).exists(),
+                "{}: refers to {to}",
+                profile.name
+            );
         }
     }
 }
 
 #[test]
 fn what_is_printed_is_valid() {
-    let mut files = files("tests/samples/filter-entry/valid");
-    files.extend(self::files("profiles"));
     let folder = tempfile::tempdir().unwrap();
-    let printed: Vec<PathBuf> = files
-        .iter()
-        .map(|file| {
-            let profile = read_profile(file).unwrap();
-            let text = filter_entry::print(&profile);
-            assert_eq!(filter_entry::parse(&text, None).as_ref(), Ok(&profile), "{}", file.display());
-            let path = folder.path().join(file.file_name().unwrap());
-            fs::write(&path, text).unwrap();
-            path
-        })
-        .collect();
-    if have_xmllint("printed profiles") {
-        for (file, taken) in files.iter().zip(schemas_take(&printed)) {
-            assert_eq!(taken, [true; 2], "{} as printed", file.display());
+    for dialect in ["filter-entry", "nwfilter", "filterbinding"] {
+        let mut files = files(&format!("tests/samples/{dialect}/valid"));
+        if dialect == "filter-entry" {
+            files.extend(self::files("profiles"));
+        }
+        let printed: Vec<PathBuf> = files
+            .iter()
+            .map(|file| {
+                let text = read(dialect, file).unwrap();
+                let path = folder.path().join(file.file_name().unwrap());
+                fs::write(&path, &text).unwrap();
+                assert_eq!(read(dialect, &path).as_ref(), Ok(&text), "{}", file.display());
+                path
+            })
+            .collect();
+        if have_xmllint("printed profiles") {
+            for (file, taken) in files.iter().zip(schemas_take(dialect, &printed)) {
+                assert_eq!(taken, [true; 2], "{} as printed", file.display());
+            }
+        }
+    }
+}
+
+/// Values of attributes that were tried with libvirt: what the parser accepts is valid, and what it refuses is
+/// not, but for attributes that say nothing alone.
+#[test]
+fn values_of_attributes() {
+    if !have_xmllint("values of attributes") {
+        return;
+    }
+    let answers = fs::read_to_string(repository("tests/golden/attribute-values.jsonl")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut files, mut readings) = (Vec::new(), Vec::new());
+    for (number, answer) in answers.lines().enumerate() {
+        let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+        let element = answer["in"].as_str().unwrap();
+        let text =
+            format!("<filter name='sample'><rule action='accept' direction='in'>{element}</rule></filter>");
+        let path = folder.path().join(format!("{number}.xml"));
+        fs::write(&path, &text).unwrap();
+        files.push(path);
+        readings.push((element.to_owned(), nwfilter::parse(&text, Reading::Strict)));
+    }
+    for ((element, reading), taken) in readings.iter().zip(schemas_take("nwfilter", &files)) {
+        match reading {
+            Ok(_) => assert_eq!(taken, [true; 2], "{element}"),
+            Err(error) => match error.defect {
+                Some(Defect::Dangling | Defect::CodeWithoutType | Defect::IpsetIncomplete) => {
+                    assert_eq!(taken, [true; 2], "{element}: {error}");
+                }
+                None if error.message.contains("without `protocol`") => {}
+                _ => assert_eq!(taken, [false; 2], "{element}: {error}"),
+            },
         }
     }
 }
@@ -185,4 +246,19 @@ fn both_schemas_have_the_same_types() {
     }
     assert_eq!(names.len(), patterns.len());
     assert_eq!(names.len(), written_out.len());
+}
+
+#[test]
+fn both_schemas_of_libvirts_dialect_have_the_same_types() {
+    for name in ["nwfilter", "filterbinding"] {
+        let text = |ending| fs::read_to_string(repository(&format!("schemas/{name}.{ending}"))).unwrap();
+        let all = |text: &str, start: &str, end: &str| -> Vec<String> {
+            text.split(start).skip(1).filter_map(|part| Some(part.split_once(end)?.0.to_owned())).collect()
+        };
+        let (xsd, rng) = (text("xsd"), text("rng"));
+        let patterns = all(&xsd, "<xs:pattern value=\"", "\"/>");
+        assert!(!patterns.is_empty());
+        assert_eq!(patterns, all(&rng, "<param name=\"pattern\">", "</param>"), "{name}");
+        assert!(all(&rng, "<define name=\"", "\"").ends_with(&all(&xsd, "<xs:simpleType name=\"", "\"")));
+    }
 }
