@@ -5,6 +5,7 @@
 //! checked before or after it. A reference with `accept="final"` is read as if the entries stood in its place.
 //! The profiles of a port are checked one after the other, and a packet passes if all of them let it.
 
+pub mod filter;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use filter_common::{Direction, Verdict};
 
-use crate::model::{Action, Entry, Item, Location, OnAccept, Profile, ProfileName, Reference};
-use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Then};
+use crate::model::{
+    Action, Body, Entry, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference,
+};
+use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use scope::Scope;
 
 pub use scope::Parameters;
@@ -58,8 +61,15 @@ pub fn resolve(
     profiles: &[ProfileName],
     parameters: &Parameters,
 ) -> Result<Policy, ResolveError> {
-    let mut resolver =
-        Resolver { library, rules: Vec::new(), known: HashMap::new(), path: Vec::new(), references: 0 };
+    let mut resolver = Resolver {
+        library,
+        rules: Vec::new(),
+        known: HashMap::new(),
+        path: Vec::new(),
+        references: 0,
+        mode: parameters.mode,
+        count_values: parameters.count_values,
+    };
     let scope = Scope::of_port(parameters);
     let mut programs = Vec::new();
     for direction in Direction::ALL {
@@ -67,7 +77,7 @@ pub fn resolve(
         for (position, name) in profiles.iter().enumerate() {
             let profile = library.profile(name).ok_or_else(|| missing(name, name, Location::default()))?;
             let last = position + 1 == profiles.len();
-            resolver.pool(
+            resolver.profile(
                 profile,
                 &scope,
                 direction,
@@ -89,7 +99,7 @@ pub fn closure(library: &dyn Library, profiles: &[ProfileName]) -> Vec<ProfileNa
     while let Some(name) = open.pop() {
         if !found.contains(&name) {
             if let Some(profile) = library.profile(&name) {
-                open.extend(profile.references().map(|reference| reference.profile.clone()));
+                open.extend(profile.references().into_iter().map(|(to, _)| to.clone()));
             }
             found.push(name);
         }
@@ -100,19 +110,28 @@ pub fn closure(library: &dyn Library, profiles: &[ProfileName]) -> Vec<ProfileNa
 /// Whether the policy compares with the port's IPv4 address in packets that have one: what must be learned
 /// if no address was given.
 pub fn needs_ip4(policy: &Policy) -> bool {
-    let six_only = |step: &Step| {
-        step.when.iter().any(|test| match test.field {
-            Field::IpVersion => test.any_of == [Atom::Range(6, 6)],
-            Field::NdTarget | Field::NdLinkLayer => true,
+    // All of a row must hold as all conditions of a step must, so rows are looked at one by one.
+    let six_only = |tests: &[&Test]| {
+        tests.iter().any(|test| match test.field {
+            Field::IpVersion => !test.negated && test.any_of == [Atom::Range(6, 6)],
+            Field::NdTarget | Field::NdLinkLayer => !test.negated,
             _ => false,
         })
     };
+    let asks = |tests: &[&Test]| {
+        !six_only(tests)
+            && tests.iter().any(|test| test.field != Field::NdTarget && test.any_of.contains(&Atom::OwnIp))
+    };
     policy.programs.iter().flat_map(|program| &program.steps).any(|step| {
-        !six_only(step)
-            && step
-                .when
-                .iter()
-                .any(|test| test.field != Field::NdTarget && test.any_of.contains(&Atom::OwnIp))
+        let mut single = Vec::new();
+        let mut rows = Vec::new();
+        for when in &step.when {
+            match when {
+                When::Is(test) => single.push(test),
+                When::OneOf(several) => rows.extend(several),
+            }
+        }
+        asks(&single) || !six_only(&single) && rows.iter().any(|row| asks(&row.iter().collect::<Vec<_>>()))
     })
 }
 
@@ -132,9 +151,7 @@ pub fn inline_addresses(policy: &Policy, addresses: &[std::net::IpAddr]) -> Poli
         })
         .collect();
     let mut policy = policy.clone();
-    for test in
-        policy.programs.iter_mut().flat_map(|program| &mut program.steps).flat_map(|step| &mut step.when)
-    {
+    for test in policy.programs.iter_mut().flat_map(Program::tests_mut) {
         if test.any_of.contains(&Atom::OwnIp) {
             test.any_of.retain(|atom| *atom != Atom::OwnIp);
             test.any_of.extend(atoms.iter().cloned());
@@ -143,8 +160,8 @@ pub fn inline_addresses(policy: &Policy, addresses: &[std::net::IpAddr]) -> Poli
     policy
 }
 
-fn error_at(profile: &Profile, location: Location, message: String) -> ResolveError {
-    ResolveError { profile: profile.name.clone(), location, message }
+fn error_at(profile: &ProfileName, location: Location, message: String) -> ResolveError {
+    ResolveError { profile: profile.clone(), location, message }
 }
 
 fn missing(profile: &ProfileName, name: &ProfileName, location: Location) -> ResolveError {
@@ -172,11 +189,13 @@ struct Resolver<'a> {
     /// Profiles on the way from the port to here.
     path: Vec<ProfileName>,
     references: usize,
+    mode: Mode,
+    count_values: bool,
 }
 
 impl Resolver<'_> {
-    /// The steps of a profile and its default verdict.
-    fn pool(
+    /// The steps of a profile, in which every packet that no step drops gets what `accept` says.
+    fn profile(
         &mut self,
         profile: &Profile,
         scope: &Scope,
@@ -184,16 +203,32 @@ impl Resolver<'_> {
         accept: Accept,
         steps: &mut Vec<Step>,
     ) -> Result<(), ResolveError> {
+        match &profile.body {
+            Body::Pool(pool) => self.pool(profile, pool, scope, direction, accept, steps),
+            Body::Filter(filter) => self.filter(profile, filter, scope, direction, accept, steps),
+        }
+    }
+
+    /// The steps of a pool and its default verdict.
+    fn pool(
+        &mut self,
+        profile: &Profile,
+        pool: &Pool,
+        scope: &Scope,
+        direction: Direction,
+        accept: Accept,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), ResolveError> {
         let mut jumps = Vec::new();
-        self.items(profile, scope, direction, accept, steps, &mut jumps)?;
-        let verdict = match (profile.default, accept) {
+        self.items(profile, pool, scope, direction, accept, steps, &mut jumps)?;
+        let verdict = match (pool.default, accept) {
             (Action::Drop, _) => Some(Verdict::Drop),
             (Action::Accept, Accept::Pass) => Some(Verdict::Pass),
             (Action::Accept, Accept::Behind) => None,
         };
         if let Some(verdict) = verdict {
             self.path.push(profile.name.clone());
-            let rule = self.rule(profile, RuleKind::Default, "default");
+            let rule = self.rule(&profile.name, RuleKind::Default, "default");
             self.path.pop();
             steps.push(Step { when: vec![], rule: Some(rule), then: Then::Verdict(verdict) });
         }
@@ -206,9 +241,11 @@ impl Resolver<'_> {
 
     /// The steps of a profile's entries and references. `jumps` gets the steps whose ACCEPT leads behind the
     /// pool that they belong to.
+    #[allow(clippy::too_many_arguments, reason = "the place of entries is all of these")]
     fn items(
         &mut self,
         profile: &Profile,
+        pool: &Pool,
         scope: &Scope,
         direction: Direction,
         accept: Accept,
@@ -218,7 +255,7 @@ impl Resolver<'_> {
         self.path.push(profile.name.clone());
         let mut position = 0;
         let mut seen: HashMap<u64, usize> = HashMap::new();
-        for item in &profile.items {
+        for item in &pool.items {
             match item {
                 Item::Reference(reference) => {
                     self.reference(profile, reference, scope, direction, accept, steps, jumps)?;
@@ -229,8 +266,9 @@ impl Resolver<'_> {
                     if entry.traffic.is_some_and(|traffic| traffic != direction) {
                         continue;
                     }
-                    let when = tests_of::tests_of(&entry.conditions, scope)
-                        .map_err(|message| error_at(profile, entry.location, message))?;
+                    let tests = tests_of::tests_of(&entry.conditions, scope)
+                        .map_err(|message| error_at(&profile.name, entry.location, message))?;
+                    let when = tests.into_iter().map(When::Is).collect();
                     let then = match (entry.action, accept) {
                         (Action::Drop, _) => Then::Verdict(Verdict::Drop),
                         (Action::Accept, Accept::Pass) => Then::Verdict(Verdict::Pass),
@@ -245,7 +283,7 @@ impl Resolver<'_> {
             }
             if steps.len() > MAX_STEPS {
                 let message = format!("more than {MAX_STEPS} entries, references to references included");
-                return Err(error_at(profile, Location::default(), message));
+                return Err(error_at(&profile.name, Location::default(), message));
             }
         }
         self.path.pop();
@@ -263,7 +301,7 @@ impl Resolver<'_> {
         steps: &mut Vec<Step>,
         jumps: &mut Vec<usize>,
     ) -> Result<(), ResolveError> {
-        let error = |message: String| error_at(profile, reference.location, message);
+        let error = |message: String| error_at(&profile.name, reference.location, message);
         let name = &reference.profile;
         if let Some(start) = self.path.iter().position(|on_the_way| on_the_way == name) {
             let mut way: Vec<&str> = self.path[start..].iter().map(ProfileName::as_str).collect();
@@ -283,8 +321,14 @@ impl Resolver<'_> {
         let inner = library.profile(name).ok_or_else(|| missing(&profile.name, name, reference.location))?;
         let inside = scope.inside(&reference.parameters).map_err(error)?;
         match reference.on_accept {
-            OnAccept::Continue => self.pool(inner, &inside, direction, Accept::Behind, steps),
-            OnAccept::Final => self.items(inner, &inside, direction, accept, steps, jumps),
+            OnAccept::Continue => self.profile(inner, &inside, direction, Accept::Behind, steps),
+            OnAccept::Final => match &inner.body {
+                Body::Pool(pool) => self.items(inner, pool, &inside, direction, accept, steps, jumps),
+                Body::Filter(_) => Err(error(format!(
+                    "`{name}` is a filter of libvirt's, in which nothing is accepted for good; take `accept=\"final\"` \
+                     out"
+                ))),
+            },
         }
     }
 
@@ -297,7 +341,7 @@ impl Resolver<'_> {
         seen: &mut HashMap<u64, usize>,
     ) -> u32 {
         if let Some(name) = &entry.name {
-            return self.rule(profile, RuleKind::Entry(name.to_string()), &format!("entry {name}"));
+            return self.rule(&profile.name, RuleKind::Entry(name.to_string()), &format!("entry {name}"));
         }
         // Equal entries are told apart by their order; the hash is stable within one version of filter-ctl,
         // and where it is not a counter starts again.
@@ -307,17 +351,17 @@ impl Resolver<'_> {
         let copy = seen.entry(hash).or_default();
         *copy += 1;
         let identity = format!("entry #{hash:016x}.{copy}");
-        self.rule(profile, RuleKind::Entry(format!("#{position}")), &identity)
+        self.rule(&profile.name, RuleKind::Entry(format!("#{position}")), &identity)
     }
 
-    fn rule(&mut self, profile: &Profile, kind: RuleKind, within: &str) -> u32 {
+    fn rule(&mut self, profile: &ProfileName, kind: RuleKind, within: &str) -> u32 {
         let way: Vec<&str> = self.path.iter().map(ProfileName::as_str).collect();
         let identity = format!("{} {within}", way.join("/"));
         if let Some(&rule) = self.known.get(&identity) {
             return rule;
         }
         let rule = self.rules.len() as u32;
-        self.rules.push(Rule { profile: profile.name.to_string(), kind, identity: identity.clone() });
+        self.rules.push(Rule { profile: profile.to_string(), kind, identity: identity.clone() });
         self.known.insert(identity, rule);
         rule
     }

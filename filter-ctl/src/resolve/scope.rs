@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{
-    MacAddr, Parameter, ParameterName, ParameterText, Term, Value, ValueError, Variable, VariableName,
+    MacAddr, Mode, Parameter, ParameterName, ParameterText, Term, Value, ValueError, Variable, VariableName,
 };
 
 /// What a port's binding says of the port, by which variables are replaced.
@@ -16,6 +16,10 @@ pub struct Parameters {
     pub addresses: Vec<IpAddr>,
     /// All other parameters.
     pub user: BTreeMap<VariableName, Vec<ParameterText>>,
+    /// What filters mean where libvirt's engine does not do what is written in them.
+    pub mode: Mode,
+    /// A rule of a filter that goes through a list is counted by value, not as one.
+    pub count_values: bool,
 }
 
 /// `THIS_MAC`: the port's own, which the data path compares with, or one that a reference put in its place.
@@ -38,12 +42,21 @@ pub(super) struct Scope {
     pub(super) mac: ThisMac,
     pub(super) addresses: ThisIp,
     user: BTreeMap<VariableName, Vec<ParameterText>>,
+    /// The port's own addresses, as far as they are given.
+    pub(super) own_mac: Option<MacAddr>,
+    pub(super) own_addresses: Vec<IpAddr>,
 }
 
 impl Scope {
     /// The variables of a profile that a port refers to.
     pub(super) fn of_port(parameters: &Parameters) -> Self {
-        Self { mac: ThisMac::Own, addresses: ThisIp::Own, user: parameters.user.clone() }
+        Self {
+            mac: ThisMac::Own,
+            addresses: ThisIp::Own,
+            user: parameters.user.clone(),
+            own_mac: parameters.mac,
+            own_addresses: parameters.addresses.clone(),
+        }
     }
 
     /// The variables inside a reference with these parameters; names it does not give are inherited.
@@ -73,6 +86,56 @@ impl Scope {
             }
         }
         Ok(inner)
+    }
+
+    /// The variables of a pool that a filter refers to: the filter's, among which `MAC`, `IP` and `IPV6` say what
+    /// the port's own addresses are called here.
+    pub(super) fn of_filter<'a>(
+        &self,
+        texts: impl Iterator<Item = (&'a str, &'a [String])>,
+    ) -> Result<Self, String> {
+        let mut inner = self.clone();
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for (name, values) in texts {
+            let wrong = |error: &dyn std::fmt::Display| format!("variable `{name}`: {error}");
+            match name {
+                "MAC" => match values {
+                    [mac] => inner.mac = ThisMac::Given(MacAddr::read(mac).map_err(|error| wrong(&error))?),
+                    _ => return Err(wrong(&"expected one MAC address")),
+                },
+                "IP" | "IPV6" => {
+                    for value in values {
+                        addresses.push(value.parse().map_err(|error| wrong(&error))?);
+                    }
+                }
+                _ => {
+                    // What cannot be named there cannot be asked for there.
+                    let Ok(variable) = name.parse::<VariableName>() else { continue };
+                    let texts: Result<Vec<_>, _> =
+                        values.iter().map(|value| ParameterText::of_port(value)).collect();
+                    inner.user.insert(variable, texts.map_err(|error| wrong(&error))?);
+                }
+            }
+        }
+        if !addresses.is_empty() {
+            let known = match &self.addresses {
+                ThisIp::Own => &self.own_addresses,
+                ThisIp::Given(known) => known,
+            };
+            // What is said of one family says nothing of the other.
+            for four in [true, false] {
+                if !addresses.iter().any(|address| address.is_ipv4() == four) {
+                    addresses.extend(known.iter().filter(|address| address.is_ipv4() == four));
+                }
+            }
+            inner.addresses = ThisIp::Given(addresses);
+        }
+        Ok(inner)
+    }
+
+    /// All parameters but the port's own addresses.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&VariableName, &[ParameterText])> {
+        self.user.iter().map(|(name, values)| (name, values.as_slice()))
     }
 
     /// The values of a parameter.

@@ -90,8 +90,8 @@ fn parameters_hold_inside_their_reference_and_are_inherited() {
     let outer = r#"<FilterPool name="outer">
       <reference profile="middle" ip_address="192.0.2.1" PORT="25"/></FilterPool>"#;
     let policy = policy(&[inner, middle, outer], "outer");
-    let tests = &policy.program(Direction::Out).steps[0].when;
-    let any_of = |field: Field| &tests.iter().find(|test| test.field == field).unwrap().any_of;
+    let step = &policy.program(Direction::Out).steps[0];
+    let any_of = |field: Field| &step.tests().find(|test| test.field == field).unwrap().any_of;
     assert_eq!(any_of(Field::SrcIp), &[Atom::Ip4 { value: 0xc000_0201, mask: u32::MAX }]);
     assert_eq!(any_of(Field::DstPort), &[Atom::Range(25, 25)]);
     assert!(!needs_ip4(&policy), "the address was given by the reference");

@@ -18,7 +18,7 @@ pub(super) fn tests_of(conditions: &Conditions, scope: &Scope) -> Result<Vec<Tes
     // ARP and RARP packets look alike; without a word about the EtherType the proposal's ARPFilter means ARP.
     if conditions.ask_for(Filter::Arp) && conditions.get(HeaderField::EtherType).is_none() {
         let arp = u32::from(EtherType::ARP.number());
-        tests.push(Test { field: Field::EtherType, any_of: vec![Atom::Range(arp, arp)] });
+        tests.push(Test::number(Field::EtherType, arp));
     }
     // Neighbour discovery is part of ICMPv6: the fields exist nowhere else.
     for condition in conditions {
@@ -31,15 +31,15 @@ pub(super) fn tests_of(conditions: &Conditions, scope: &Scope) -> Result<Vec<Tes
 fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
     macro_rules! numbers {
         ($field:ident, $terms:expr) => {
-            Test { field: Field::$field, any_of: numbers($terms, scope, |value| u32::from(value.number()))? }
+            Test::new(Field::$field, numbers($terms, scope, |value| u32::from(value.number()))?)
         };
     }
     Ok(match condition {
-        Condition::SrcMac(values) => Test { field: Field::SrcMac, any_of: macs(values, scope)? },
-        Condition::DstMac(values) => Test { field: Field::DstMac, any_of: macs(values, scope)? },
-        Condition::NdLinkLayer(values) => Test { field: Field::NdLinkLayer, any_of: macs(values, scope)? },
-        Condition::ArpSrcMac(terms) => Test { field: Field::ArpSrcMac, any_of: plain_macs(terms, scope)? },
-        Condition::ArpDstMac(terms) => Test { field: Field::ArpDstMac, any_of: plain_macs(terms, scope)? },
+        Condition::SrcMac(values) => Test::new(Field::SrcMac, macs(values, scope)?),
+        Condition::DstMac(values) => Test::new(Field::DstMac, macs(values, scope)?),
+        Condition::NdLinkLayer(values) => Test::new(Field::NdLinkLayer, macs(values, scope)?),
+        Condition::ArpSrcMac(terms) => Test::new(Field::ArpSrcMac, plain_macs(terms, scope)?),
+        Condition::ArpDstMac(terms) => Test::new(Field::ArpDstMac, plain_macs(terms, scope)?),
         Condition::EtherType(terms) => numbers!(EtherType, terms),
         Condition::VlanPriority(terms) => numbers!(VlanPriority, terms),
         Condition::VlanId(terms) => numbers!(VlanId, terms),
@@ -55,15 +55,15 @@ fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
                 crate::model::IpVersion::V4 => 4,
                 crate::model::IpVersion::V6 => 6,
             };
-            Test { field: Field::IpVersion, any_of: vec![Atom::Range(number, number)] }
+            Test::number(Field::IpVersion, number)
         }
-        Condition::ArpSrcIp(terms) => Test { field: Field::ArpSrcIp, any_of: networks(terms, None, scope)? },
-        Condition::ArpDstIp(terms) => Test { field: Field::ArpDstIp, any_of: networks(terms, None, scope)? },
-        Condition::NdTarget(terms) => Test { field: Field::NdTarget, any_of: networks(terms, None, scope)? },
-        Condition::SrcIp(values) => Test { field: Field::SrcIp, any_of: masked_networks(values, scope)? },
-        Condition::DstIp(values) => Test { field: Field::DstIp, any_of: masked_networks(values, scope)? },
-        Condition::SrcPort(ports) => Test { field: Field::SrcPort, any_of: port_ranges(ports, scope)? },
-        Condition::DstPort(ports) => Test { field: Field::DstPort, any_of: port_ranges(ports, scope)? },
+        Condition::ArpSrcIp(terms) => Test::new(Field::ArpSrcIp, networks(terms, None, scope)?),
+        Condition::ArpDstIp(terms) => Test::new(Field::ArpDstIp, networks(terms, None, scope)?),
+        Condition::NdTarget(terms) => Test::new(Field::NdTarget, networks(terms, None, scope)?),
+        Condition::SrcIp(values) => Test::new(Field::SrcIp, masked_networks(values, scope)?),
+        Condition::DstIp(values) => Test::new(Field::DstIp, masked_networks(values, scope)?),
+        Condition::SrcPort(ports) => Test::new(Field::SrcPort, port_ranges(ports, scope)?),
+        Condition::DstPort(ports) => Test::new(Field::DstPort, port_ranges(ports, scope)?),
     })
 }
 

@@ -1,0 +1,172 @@
+//! What a filter means in strict mode that it does not mean to libvirt's iptables engine.
+//!
+//! Who takes over filters from libvirt has to know this before, not by what no longer passes. The list is of
+//! what follows from the text of one filter; how the guard differs, `docs/guard.md` says.
+
+use std::fmt;
+
+use super::placement::{is_one_way, is_typed, tracks};
+use crate::model::Location;
+use crate::model::nwfilter::{
+    Attribute, AttributeName, Family, Filter, FilterRule, Literal, Protocol, RuleAction, RuleDirection, Term,
+};
+
+/// A difference in meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Change {
+    /// IP-level rules that do not accept are about the direction they name. libvirt has them drop what goes the
+    /// other way with source and destination exchanged, too.
+    NotMirrored,
+    /// The same for rules that accept without following connections.
+    AnswersNotAccepted,
+    /// Rules about a type of ICMP message for both directions are in force. libvirt makes nothing of them.
+    TypedBothWays,
+    /// A rule for both directions with a source MAC address asks for it as the destination of what leaves the
+    /// virtual machine. libvirt leaves the address out there.
+    MacBothWays,
+    /// `reject` at the IP level drops without an answer.
+    NoAnswer,
+    /// IP-level rules see all packets to the virtual machine, those from the host itself and those it routes
+    /// among them. libvirt's see what is bridged.
+    AllTraffic,
+    /// Rules about ARP and IP see into VLAN tags. libvirt's do not see tagged frames.
+    SeesIntoTags,
+    /// `dscp` of `ip` compares the code point. libvirt compares the whole byte with the number.
+    CodePoint,
+    /// `encap-protocol` compares the number. libvirt writes it in decimal where hexadecimal is read.
+    Encapsulated,
+    /// A target address of ARP without a mask is compared whole. libvirt takes the mask of the sender.
+    ArpMask,
+    /// Rules about a protocol over IPv6 see it behind an authentication header. To libvirt's the header is the
+    /// protocol.
+    AuthenticationHeader,
+    /// Destination ports are negated where that was written. libvirt negates them where the source ports are.
+    PortNegation,
+    /// The rule works. libvirt refuses a port with the negation of a protocol, `continue` at the IP level, and a
+    /// range of IPv6 destinations.
+    Works,
+    /// The rule follows connections (`accept` for one direction, `state`, `connlimit-above`), which is not done
+    /// yet: such a filter is refused where it is attached.
+    FollowsConnections,
+    /// The rule asks for a set of the kernel's firewall, which cannot be looked up: such a filter is refused
+    /// where it is attached.
+    KernelSet,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotMirrored => {
+                "is about the direction it names only; libvirt applies it to the other too, source and destination \
+                 exchanged"
+            }
+            Self::AnswersNotAccepted => {
+                "accepts what it names only; libvirt accepts the other direction too, source and destination exchanged"
+            }
+            Self::TypedBothWays => "is in force in both directions; libvirt makes no rule of it",
+            Self::MacBothWays => {
+                "asks for the MAC address as destination of what the virtual machine sends; libvirt leaves it out there"
+            }
+            Self::NoAnswer => "drops without an answer; libvirt sends port-unreachable where the host has an address",
+            Self::AllTraffic => {
+                "sees all packets to the virtual machine; libvirt's rule does not see those that the host sends or routes"
+            }
+            Self::SeesIntoTags => "sees into VLAN tags; tagged frames pass libvirt's rule by",
+            Self::CodePoint => "compares the code point; libvirt compares the whole byte with the number",
+            Self::Encapsulated => "compares the number; libvirt's rule compares another (decimal read as hexadecimal)",
+            Self::ArpMask => "compares `arpdstipaddr` whole; libvirt's rule takes `arpsrcipmask` for it",
+            Self::AuthenticationHeader => {
+                "sees the protocol behind an authentication header; libvirt's rule does not"
+            }
+            Self::PortNegation => {
+                "negates the destination ports where that is written; libvirt negates them where the source ports are"
+            }
+            Self::Works => "works; libvirt refuses to put it in force",
+            Self::FollowsConnections => {
+                "follows connections, which is not done yet: the filter is refused where it is attached"
+            }
+            Self::KernelSet => {
+                "asks for a set of the kernel's firewall, which is not done: the filter is refused where it is attached"
+            }
+        })
+    }
+}
+
+/// What differs, in the order of the rules, each with the rule's number and place.
+pub fn changes(filter: &Filter) -> Vec<(usize, Location, Change)> {
+    let mut found = Vec::new();
+    for (number, rule) in (1..).zip(filter.rules()) {
+        of_rule(rule, &mut |change| found.push((number, rule.location, change)));
+    }
+    found
+}
+
+fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
+    use AttributeName as A;
+    let says = |name| rule.get(name).is_some();
+    let Some(protocol) = rule.protocol else { return };
+    let both = rule.direction == RuleDirection::InOut;
+    if says(A::Ipset) {
+        found(Change::KernelSet);
+    }
+    let negated = |name| rule.get(name).is_some_and(|attribute| attribute.negated);
+    if protocol.family().is_some() {
+        if says(A::DstPortStart) && negated(A::DstPortStart) != negated(A::SrcPortStart) {
+            found(Change::PortNegation);
+        }
+        let ends_in_ip6 = |attribute: &Attribute| matches!(attribute.value, Term::Literal(Literal::Ip6(_)));
+        if rule.get(A::DstIpTo).is_some_and(ends_in_ip6) {
+            found(Change::Works);
+        }
+        if tracks(rule) {
+            found(Change::FollowsConnections);
+            return;
+        }
+        match rule.action {
+            RuleAction::Continue => found(Change::Works),
+            RuleAction::Reject => found(Change::NoAnswer),
+            RuleAction::Accept | RuleAction::Drop | RuleAction::Return => {}
+        }
+        if is_typed(rule) {
+            if both {
+                found(Change::TypedBothWays);
+            }
+        } else if both && says(A::SrcMac) {
+            found(Change::MacBothWays);
+        } else if !both && !is_one_way(rule) {
+            found(if rule.action == RuleAction::Accept {
+                Change::AnswersNotAccepted
+            } else {
+                Change::NotMirrored
+            });
+        }
+        if protocol.family() == Some(Family::Ip6) && !matches!(protocol, Protocol::AllIpv6 | Protocol::AhIpv6)
+        {
+            found(Change::AuthenticationHeader);
+        }
+        if rule.direction != RuleDirection::Out {
+            found(Change::AllTraffic);
+        }
+    }
+    if !matches!(protocol, Protocol::Mac | Protocol::Vlan | Protocol::Stp) {
+        found(Change::SeesIntoTags);
+    }
+    let ports = says(A::SrcPortStart) || says(A::DstPortStart) || says(A::Type);
+    if matches!(protocol, Protocol::Ip | Protocol::Ipv6) && negated(A::Protocol) && ports {
+        found(Change::Works);
+    }
+    if protocol == Protocol::Ip && says(A::Dscp) {
+        found(Change::CodePoint);
+    }
+    if says(A::EncapProtocol) {
+        found(Change::Encapsulated);
+    }
+    if says(A::ArpSrcIp) && says(A::ArpDstIp) && !says(A::ArpDstIpMask) && narrower(rule) {
+        found(Change::ArpMask);
+    }
+}
+
+/// Whether the sender's mask is anything but that of a whole address.
+fn narrower(rule: &FilterRule) -> bool {
+    rule.get(AttributeName::ArpSrcIpMask).is_some_and(|mask| mask.value != Term::Literal(Literal::Prefix(32)))
+}
