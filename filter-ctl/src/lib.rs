@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod compile;
+pub mod convert;
 pub mod datapath;
 pub mod engine;
 pub mod model;

@@ -7,13 +7,19 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use filter_common::Direction;
 
 use crate::datapath::LogLevel;
-use crate::store::{Binding, Fail, Mode};
+use crate::model::Mode;
+use crate::store::{Binding, Fail};
+use crate::xml::Reading;
+
+use super::virsh::Virsh;
 
 /// Filters the packets of virtual machines on the host, out of the guests' reach.
 ///
 /// Profiles (XML) say what a virtual machine may send and receive. A profile is put in force on a tap with
 /// `attach`, and changed for all ports that use it with `update`; packets are judged in the kernel by a
 /// compiled form of it. No daemon is needed: what is attached stays in force.
+///
+/// Profiles are written in one of two dialects: FilterEntry, or libvirt's network filters (`<filter>`).
 ///
 /// Directions are the virtual machine's: `out` is from it, `in` is to it.
 #[derive(Debug, Parser)]
@@ -44,51 +50,99 @@ Exit codes:
   4  a conflict: it is there already, or in use
   5  bad input: a profile, a value, a device that cannot be filtered
   6  the kernel or its permissions
-  7  explain: the loaded program and the reference interpreter disagree, or validate: some files are bad
+  7  explain: the loaded program and the reference interpreter disagree, or validate, import: some files are bad
+
+Commands of virsh, with its output, messages and exit status (0 or 1), for scripts:
+  nwfilter-define, nwfilter-undefine, nwfilter-list, nwfilter-dumpxml, nwfilter-edit,
+  nwfilter-binding-create, nwfilter-binding-delete, nwfilter-binding-list, nwfilter-binding-dumpxml
 
 Start here:
   filter-ctl attach vnet0 --profile generic-layer2
   filter-ctl ports
   filter-ctl stats vnet0";
 
+/// The dialects of profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dialect {
+    /// Entries of the proposal, with a default.
+    FilterEntry,
+    /// A network filter of libvirt.
+    Nwfilter,
+}
+
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Add a profile, or change the one of its name and all ports that use it at once, or none.
+    ///
+    /// A document that says what is said already changes nothing. A filter keeps its UUID: a document without one
+    /// changes the filter of its name, one with another UUID is refused. A filter may refer to filters that are
+    /// not there yet, with a warning; no port can be held to it before they are.
+    Define {
+        /// The profile's file.
+        file: PathBuf,
+        /// How it is read.
+        #[command(flatten)]
+        reading: ReadingArgs,
+    },
+    /// Remove a profile that no port uses, even if others refer to it.
+    ///
+    /// Those that refer to it are named; no port can be held to them any more.
+    Undefine {
+        /// The profile's name, or its UUID.
+        #[arg(value_name = "NAME|UUID")]
+        name: String,
+    },
     /// Add a profile.
     #[command(alias = "nwfilter-create")]
     Create {
         /// The profile's file.
         file: PathBuf,
+        /// How it is read.
+        #[command(flatten)]
+        reading: ReadingArgs,
     },
     /// Remove a profile that nobody uses.
     #[command(alias = "nwfilter-destroy")]
     Destroy {
-        /// The profile's name.
+        /// The profile's name, or its UUID.
+        #[arg(value_name = "NAME|UUID")]
         name: String,
     },
     /// List profiles.
-    #[command(alias = "nwfilter-list")]
     List,
     /// Print a profile in its canonical form.
-    #[command(alias = "nwfilter-dumpxml")]
     Dumpxml {
-        /// The profile's name.
+        /// The profile's name, or its UUID.
+        #[arg(value_name = "NAME|UUID")]
         name: String,
+        /// Convert it to this dialect, if it can be said there.
+        #[arg(long = "as", value_name = "DIALECT")]
+        dialect: Option<Dialect>,
+        /// Let the filter drop frames with SNAP that the pool lets pass, where it cannot be said otherwise.
+        #[arg(long, requires = "dialect")]
+        drop_snap: bool,
     },
     /// Change a profile, and all ports that use it at once, or none.
     #[command(alias = "nwfilter-update")]
     Update {
         /// The file with what the profile shall be from now on.
         file: PathBuf,
+        /// How it is read.
+        #[command(flatten)]
+        reading: ReadingArgs,
     },
     /// Change a profile in $EDITOR.
     ///
     /// What was typed is never lost: where it is refused the editor can be entered again, and the text stays
-    /// in a file that is named.
-    #[command(alias = "nwfilter-edit")]
+    /// in a file that is named. A profile is read as it was when it was stored, unless told otherwise.
     Edit {
-        /// The profile's name.
+        /// The profile's name, or its UUID.
+        #[arg(value_name = "NAME|UUID")]
         name: String,
+        /// How it is read.
+        #[command(flatten)]
+        reading: ReadingArgs,
     },
     /// Make a profile that says the same as another.
     #[command(alias = "nwfilter-create-from")]
@@ -106,6 +160,28 @@ pub enum Command {
         /// Look for profiles that they refer to in this folder too, before the installed ones.
         #[arg(long, value_name = "DIR")]
         profile_dir: Option<PathBuf>,
+        /// How they are read.
+        #[command(flatten)]
+        reading: ReadingArgs,
+    },
+    /// Take over the filters of a libvirt host.
+    ///
+    /// Reads all files *.xml of a folder, such as /etc/libvirt/nwfilter, and says of each what becomes of it, and
+    /// what its rules mean here (in strict mode) that they do not mean to libvirt. Filters that mean what the
+    /// shipped ones of their names mean are left to those. Nothing is changed unless all files are good.
+    Import {
+        /// The folder.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Import the files that are good, and leave the others.
+        #[arg(long)]
+        keep_going: bool,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// How they are read.
+        #[command(flatten)]
+        reading: ReadingArgs,
     },
     /// Filter a port, or change what it does.
     ///
@@ -130,6 +206,34 @@ pub enum Command {
     },
     /// List ports: what is in force on them, and what was learned of them.
     Ports,
+    /// Filter a port as a binding of libvirt (`<filterbinding>`) says.
+    ///
+    /// The port must be there, and not be filtered yet: `attach` changes what it is held to.
+    BindingCreate {
+        /// The binding's file.
+        file: PathBuf,
+        /// How it is read.
+        #[command(flatten)]
+        reading: ReadingArgs,
+        /// What the document does not say.
+        #[command(flatten)]
+        port: PortArgs,
+    },
+    /// Stop filtering a port; the same as `detach`.
+    BindingDelete {
+        /// The port.
+        port: String,
+    },
+    /// List ports with the filters and the virtual machines that bindings name.
+    BindingList,
+    /// Print what a port is held to as a binding of libvirt.
+    ///
+    /// There is one for each port that is held to one profile and was given its MAC address, however it was
+    /// attached. Addresses that were learned are not in it.
+    BindingDumpxml {
+        /// The port.
+        port: String,
+    },
     /// Show the counters of a port, by rule and by drop reason.
     Stats {
         /// The port.
@@ -141,6 +245,9 @@ pub enum Command {
         /// Show rules that no packet has met, too.
         #[arg(long)]
         all: bool,
+        /// Show rules over lists value by value; for ports attached with --count-values.
+        #[arg(long)]
+        expand: bool,
     },
     /// Say what becomes of a frame, and why.
     ///
@@ -165,6 +272,52 @@ pub enum Command {
         /// The folder.
         folder: PathBuf,
     },
+    /// virsh's own.
+    #[command(flatten)]
+    Virsh(Virsh),
+}
+
+/// How filters of libvirt are read.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ReadingArgs {
+    /// Read filters of libvirt as libvirt does, which ignores or replaces much of what is written: with a warning
+    /// for each, where it would be refused.
+    #[arg(long)]
+    pub lenient: bool,
+    /// Refuse what libvirt reads as something else than is written (the default).
+    #[arg(long, conflicts_with = "lenient")]
+    pub strict: bool,
+}
+
+impl ReadingArgs {
+    /// How documents are read.
+    pub fn reading(self) -> Reading {
+        self.reading_or(Reading::Strict)
+    }
+
+    /// How documents are read, where nothing was said in this way.
+    pub fn reading_or(self, default: Reading) -> Reading {
+        match (self.lenient, self.strict) {
+            (true, _) => Reading::Lenient,
+            (_, true) => Reading::Strict,
+            (false, false) => default,
+        }
+    }
+}
+
+/// What a port does, whatever it is held to.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct PortArgs {
+    /// Whether malformed and evasive frames are dropped before any rule (strict), or rules alone decide
+    /// (libvirt).
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: Mode,
+    /// What becomes of packets that the data path cannot judge: dropped (closed, hold) or passed (open).
+    #[arg(long, value_enum, default_value_t)]
+    pub fail: Fail,
+    /// Count rules of filters that go through lists value by value, for `stats --expand`. Ports share less then.
+    #[arg(long)]
+    pub count_values: bool,
 }
 
 /// What a port is held to.
@@ -173,22 +326,19 @@ pub struct BindingArgs {
     /// A profile; several are checked one after the other, and a packet must pass them all.
     #[arg(long = "profile", value_name = "NAME", required = true)]
     pub profiles: Vec<String>,
-    /// The virtual machine's MAC address (THIS_MAC).
+    /// The virtual machine's MAC address (THIS_MAC, or $MAC in filters of libvirt).
     #[arg(long, value_name = "MAC")]
     pub mac: Option<String>,
-    /// An IP address of the virtual machine (THIS_IP); several may be given.
+    /// An IP address of the virtual machine (THIS_IP, or $IP and $IPV6 in filters of libvirt); several may be
+    /// given.
     #[arg(long = "ip", value_name = "ADDRESS")]
     pub addresses: Vec<IpAddr>,
     /// A parameter of the profiles ($NAME); given again, it is a list.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
-    /// Whether malformed and evasive frames are dropped before any rule (strict), or rules alone decide
-    /// (libvirt).
-    #[arg(long, value_enum, default_value_t)]
-    pub mode: Mode,
-    /// What becomes of packets that the data path cannot judge: dropped (closed, hold) or passed (open).
-    #[arg(long, value_enum, default_value_t)]
-    pub fail: Fail,
+    /// What it does besides.
+    #[command(flatten)]
+    pub port: PortArgs,
 }
 
 impl BindingArgs {
@@ -203,8 +353,11 @@ impl BindingArgs {
             mac: self.mac.clone(),
             addresses: self.addresses.clone(),
             parameters,
-            mode: self.mode,
-            fail: self.fail,
+            mode: self.port.mode,
+            fail: self.port.fail,
+            count_values: self.port.count_values,
+            owner: None,
+            link_device: None,
         }
     }
 }
@@ -228,10 +381,11 @@ pub struct ExplainArgs {
     /// In place of a port: a profile; see `attach`.
     #[arg(long = "profile", value_name = "NAME")]
     pub profiles: Vec<String>,
-    /// The virtual machine's MAC address (THIS_MAC).
+    /// The virtual machine's MAC address (THIS_MAC, or $MAC in filters of libvirt).
     #[arg(long, value_name = "MAC", requires = "profiles")]
     pub mac: Option<String>,
-    /// An IP address of the virtual machine (THIS_IP); several may be given.
+    /// An IP address of the virtual machine (THIS_IP, or $IP and $IPV6 in filters of libvirt); several may be
+    /// given.
     #[arg(long = "ip", value_name = "ADDRESS", requires = "profiles")]
     pub addresses: Vec<IpAddr>,
     /// A parameter of the profiles ($NAME); given again, it is a list.
@@ -265,8 +419,7 @@ impl ExplainArgs {
             mac: self.mac.clone(),
             addresses: self.addresses.clone(),
             parameters: self.parameters.clone(),
-            mode: self.mode,
-            fail: Fail::Closed,
+            port: PortArgs { mode: self.mode, fail: Fail::Closed, count_values: false },
         };
         args.binding()
     }

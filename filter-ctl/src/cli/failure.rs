@@ -1,5 +1,6 @@
 //! How a command fails: one sentence, and an exit code that scripts can rely on.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -15,6 +16,18 @@ pub struct Failure {
     pub code: u8,
     /// The sentence.
     pub message: String,
+    /// For virsh's commands: the line above it, which may be empty.
+    pub heading: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.heading.as_deref() {
+            None => write!(f, "filter-ctl: {}", self.message),
+            Some("") => write!(f, "error: {}", self.message),
+            Some(heading) => write!(f, "error: {heading}\nerror: {}", self.message),
+        }
+    }
 }
 
 /// Named things that are not there.
@@ -31,7 +44,12 @@ pub const CHECK: u8 = 7;
 impl Failure {
     /// A failure with this code.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), heading: None }
+    }
+
+    /// The last word of a command that has said on its own what is wrong: in JSON it is all in the result.
+    pub fn said(code: u8, message: String, json: bool) -> Self {
+        Self::new(code, if json { String::new() } else { message })
     }
 
     /// A file that could not be read or written.

@@ -1,20 +1,22 @@
 //! What commands print for people.
 
 use super::table::Table;
-use crate::engine::{Attached, Explained, GuardCount, PortStats, PortView, Updated};
-use crate::store::{Binding, Fail, Mode, Profiles};
+use crate::engine::{Attached, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated};
+use crate::model::Mode;
+use crate::store::{Binding, Fail, Profiles};
 
 /// The profiles there are.
 pub fn profiles(profiles: &Profiles) -> String {
-    let mut table = Table::new(&["NAME", "ORIGIN", "DEFAULT", ">ITEMS", "DESCRIPTION"]);
+    let mut table = Table::new(&["NAME", "ORIGIN", "DIALECT", "DEFAULT", ">ITEMS", "DESCRIPTION"]);
     for (origin, profile) in profiles.iter() {
-        let description = profile.description.as_ref().map(ToString::to_string).unwrap_or_default();
+        let description = profile.description().map(ToString::to_string).unwrap_or_default();
         let first = description.split(['.', ':', ';']).next().unwrap_or_default().to_owned();
         table.row([
             profile.name.to_string(),
             format!("{origin:?}").to_lowercase(),
-            profile.default.to_string(),
-            profile.items.len().to_string(),
+            profile.dialect().to_owned(),
+            profile.pool().map_or_else(|| "-".to_owned(), |pool| pool.default.to_string()),
+            profile.len().to_string(),
             first,
         ]);
     }
@@ -40,6 +42,16 @@ pub fn attached(attached: &Attached) -> String {
         text += "; only DHCP passes before\n";
     }
     text
+}
+
+/// What defining a profile came to.
+pub fn defined(defined: &Defined) -> String {
+    let name = &defined.updated.profile;
+    match defined.outcome {
+        Outcome::Created => format!("{name} is created\n"),
+        Outcome::Updated => updated(&defined.updated),
+        Outcome::Unchanged => format!("{name} is unchanged\n"),
+    }
 }
 
 /// What changing a profile came to.
@@ -69,6 +81,24 @@ pub fn ports(ports: &[PortView]) -> String {
         ]);
     }
     if table.is_empty() { "no port is filtered\n".to_owned() } else { table.to_string() }
+}
+
+/// Ports with what bindings name.
+pub fn bindings(ports: &[PortView]) -> String {
+    let mut table = Table::new(&["PORT", "STATUS", "FILTER", "OWNER", "UUID", "LINK"]);
+    for port in ports {
+        let binding = port.binding.as_ref();
+        let owner = binding.and_then(|binding| binding.owner.as_ref());
+        table.row([
+            port.port.clone(),
+            port.status.name().to_owned(),
+            binding.map_or_else(String::new, |binding| binding.profiles.join(",")),
+            owner.map_or_else(|| "-".to_owned(), |owner| owner.name.clone()),
+            owner.map_or_else(|| "-".to_owned(), |owner| owner.uuid.clone()),
+            binding.and_then(|binding| binding.link_device.clone()).unwrap_or_default(),
+        ]);
+    }
+    if table.is_empty() { "there are no bindings\n".to_owned() } else { table.to_string() }
 }
 
 fn address(given: Option<&str>, learned: Option<&str>) -> String {

@@ -4,6 +4,7 @@
 use filter_common::{Cause, Direction, LEARNED_IP4, LEARNED_MAC, Learned, Outcome, record_flags};
 use serde::Serialize;
 
+use super::bindings::settled;
 use super::ports::plan;
 use super::{Engine, EngineError, Images, Planned};
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions, PortSpec};
@@ -61,7 +62,7 @@ impl Explainer {
         binding: &Binding,
         options: LoadOptions,
     ) -> Result<Self, EngineError> {
-        let planned = Planned::new(library, binding)?;
+        let planned = Planned::new(library, &settled(binding.clone()))?;
         let mut datapath = Datapath::private(options)?;
         let (ip4, ip6) = planned.addresses();
         let counters = vec![None; planned.policy.rules.len()];

@@ -4,10 +4,13 @@
 //! concerned, written to free places of the kernel's maps and to the ports' files, and only then published, by
 //! one store a port. What fails before leaves all as it was.
 
+mod bindings;
 mod explain;
+mod import;
 mod ports;
 mod profiles;
 mod view;
+mod warning;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,16 +21,19 @@ use filter_common::{OWN_ADDRESSES, record_flags};
 
 use crate::compile::{CompileError, Image, compile};
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions};
-use crate::model::{MacAddr, ParameterText, ProfileName, Value, ValueError, VariableName};
+use crate::model::{MacAddr, Mode, ParameterText, ProfileName, ValueError, VariableName};
 use crate::netdev;
-use crate::policy::{Atom, Policy};
+use crate::policy::{Atom, Field, Policy};
 use crate::resolve::{self, Library, Parameters, ResolveError};
-use crate::store::{Binding, Fail, Folders, Lock, Mode, PortState, Profiles, StoreError};
+use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, StoreError};
 
+pub use bindings::{document, of_document};
 pub use explain::{Explained, Explainer, FrameToExplain};
+pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use ports::Attached;
-pub use profiles::{Updated, validate};
+pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use view::{Counted, GuardCount, PortStats, PortView, Status, ports, stats};
+pub use warning::Warning;
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +78,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    fn not_attached(port: &str) -> Self {
+    pub(crate) fn not_attached(port: &str) -> Self {
         Self::NotFound(format!("port {port} is not attached; `filter-ctl ports` shows those that are"))
     }
 }
@@ -197,7 +203,8 @@ impl Planned {
                 "there is no profile `{missing}`, or its file is damaged; `filter-ctl list` shows those there are"
             )));
         }
-        let parameters = parameters(binding)?;
+        let pool = profiles.iter().any(|name| library.profile(name).is_some_and(|it| it.pool().is_some()));
+        let parameters = parameters(binding, pool)?;
         let mut policy = resolve::resolve(library, &profiles, &parameters)?;
         let mut flags = if binding.mode == Mode::Strict { record_flags::STRICT } else { 0 };
         if parameters.mac.is_none() && resolve::needs_mac(&policy) {
@@ -205,6 +212,9 @@ impl Planned {
         }
         if parameters.addresses.is_empty() && resolve::needs_ip4(&policy) {
             flags |= record_flags::LEARN_IP4;
+        }
+        if policy.asks(Field::TcpOption) {
+            flags |= record_flags::TCP_OPTIONS;
         }
         let count =
             |four: bool| parameters.addresses.iter().filter(|address| address.is_ipv4() == four).count();
@@ -246,7 +256,9 @@ fn profile_names(names: &[String]) -> Result<Vec<ProfileName>, EngineError> {
         .collect()
 }
 
-fn parameters(binding: &Binding) -> Result<Parameters, EngineError> {
+/// What a binding says, as resolving takes it. A `pool` cannot ask for all names that filters of libvirt can: what
+/// would be given to it under one of those was meant otherwise.
+fn parameters(binding: &Binding, pool: bool) -> Result<Parameters, EngineError> {
     let invalid = |what: &str, error: ValueError| EngineError::Invalid(format!("{what}: {error}"));
     let mac = binding
         .mac
@@ -261,22 +273,34 @@ fn parameters(binding: &Binding) -> Result<Parameters, EngineError> {
         .transpose()?;
     let mut user = BTreeMap::new();
     for (name, values) in &binding.parameters {
-        let variable: VariableName = name.parse().map_err(|error| invalid("parameter name", error))?;
+        let variable = if pool { name.parse() } else { VariableName::of_port(name) };
+        let variable = variable.map_err(|error| invalid("parameter name", error))?;
         let values: Result<Vec<ParameterText>, ValueError> =
-            values.iter().map(|value| ParameterText::read(value)).collect();
+            values.iter().map(|value| ParameterText::of_port(value)).collect();
         user.insert(variable, values.map_err(|error| invalid(&format!("parameter {name}"), error))?);
     }
-    if let Some(wrong) = binding.addresses.iter().find(|address| match address {
-        IpAddr::V4(four) => {
-            four.is_unspecified() || four.is_broadcast() || four.is_multicast() || four.is_loopback()
-        }
-        IpAddr::V6(six) => six.is_unspecified() || six.is_multicast() || six.is_loopback(),
-    }) {
+    if let Some(wrong) = binding.addresses.iter().find(|address| !is_host(address)) {
         return Err(EngineError::Invalid(format!(
             "ip address: found `{wrong}`, expected the address of one host"
         )));
     }
-    Ok(Parameters { mac, addresses: binding.addresses.clone(), user })
+    Ok(Parameters {
+        mac,
+        addresses: binding.addresses.clone(),
+        user,
+        mode: binding.mode,
+        count_values: binding.count_values,
+    })
+}
+
+/// Whether it can be the address of one host.
+fn is_host(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(four) => {
+            !(four.is_unspecified() || four.is_broadcast() || four.is_multicast() || four.is_loopback())
+        }
+        IpAddr::V6(six) => !(six.is_unspecified() || six.is_multicast() || six.is_loopback()),
+    }
 }
 
 fn fail_open(binding: &Binding) -> bool {

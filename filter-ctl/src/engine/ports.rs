@@ -1,8 +1,10 @@
 //! Attaching ports, detaching them, and putting policies in force on them.
 
-use super::{Engine, EngineError, Images, Planned, fail_open};
+use super::bindings::settled;
+use super::{Engine, EngineError, Images, Planned, Warning, fail_open};
 use crate::datapath::{Datapath, PortSpec, Prepared};
 use crate::netdev::Interface;
+use crate::policy::{Rule, RuleKind};
 use crate::resolve::Library;
 use crate::store::{Applied, Binding, PortState, RuleState};
 use filter_common::{Direction, record_flags};
@@ -28,6 +30,9 @@ pub struct Attached {
     pub nodes: usize,
     /// See `nodes`.
     pub depth: usize,
+    /// What was accepted of the document, if it was one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// A port whose next policy is written, and not yet in force.
@@ -39,9 +44,29 @@ pub(super) struct Ready {
 impl Engine {
     /// Puts a binding in force on a port: attaches it, or changes what it does.
     pub fn attach(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
+        self.put_in_force(name, binding, true)
+    }
+
+    /// Attaches a port that is not attached yet.
+    pub fn attach_new(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
+        self.put_in_force(name, binding, false)
+    }
+
+    fn put_in_force(
+        &mut self,
+        name: &str,
+        binding: Binding,
+        may_replace: bool,
+    ) -> Result<Attached, EngineError> {
+        let binding = settled(binding);
         let planned = Planned::new(&self.profiles, &binding)?;
         let (interface, mut datapath, state) = self.port_to_attach(name)?;
         let replaced = !state.applied.is_empty();
+        if replaced && !may_replace {
+            return Err(EngineError::Conflict(format!(
+                "binding '{name}' already exists; `attach` changes it, `binding-delete` removes it"
+            )));
+        }
         let attached = Attached {
             port: interface.name.clone(),
             ifindex: interface.ifindex,
@@ -52,6 +77,7 @@ impl Engine {
             rules: planned.policy.rules.len(),
             nodes: planned.image.nodes.len(),
             depth: planned.image.depth,
+            warnings: Vec::new(),
         };
         let ifindex = interface.ifindex;
         if replaced {
@@ -181,11 +207,19 @@ pub(super) fn prepare(
             name: rule.to_string(),
             identity: rule.identity.clone(),
             counter,
+            values: values(rule),
         })
         .collect();
     state.applied = current.into_iter().collect();
     state.applied.push(Applied { generation, binding, rules });
     Ok(Ready { state, prepared })
+}
+
+/// The values that a rule is about that was made of one over lists. No name of an entry has brackets in it.
+fn values(rule: &Rule) -> Option<String> {
+    let RuleKind::Entry(entry) = &rule.kind else { return None };
+    let (_, values) = entry.strip_suffix(']')?.split_once('[')?;
+    Some(values.to_owned())
 }
 
 /// Forgets all but the last publication.

@@ -1,11 +1,12 @@
 //! Making, changing and removing profiles, with all ports that use them.
 
 use super::ports::{Ready, keep_last, plan, prepare};
-use super::{Engine, EngineError, Images};
+use super::{Engine, EngineError, Images, Warning};
 use crate::datapath::{Datapath, Retired};
-use crate::model::{Profile, ProfileName};
-use crate::resolve::{Library, closure};
+use crate::model::{Body, Profile, ProfileName};
+use crate::resolve::{Library, ResolveError, closure};
 use crate::store::{Origin, PortState, Profiles};
+use crate::xml::Reading;
 
 /// What changing a profile came to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -14,11 +15,58 @@ pub struct Updated {
     pub profile: String,
     /// Ports whose policy changed with it.
     pub ports: Vec<String>,
+    /// What has to be known of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// What defining a profile came to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Defined {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The profile's UUID.
+    pub uuid: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub updated: Updated,
+}
+
+/// What was done with a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// There was none of that name.
+    Created,
+    /// It was changed.
+    Updated,
+    /// It says what it said before.
+    Unchanged,
+}
+
+/// What removing a profile came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its name.
+    pub profile: String,
+    /// Ports that changed to the shipped profile of that name.
+    pub ports: Vec<String>,
+    /// Profiles that refer to it, and now to nothing.
+    pub referrers: Vec<String>,
+}
+
+/// What is done with a profile that others refer to, and no port uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referred {
+    /// It stays.
+    Refuse,
+    /// It is removed, as libvirt does.
+    Remove,
 }
 
 impl Engine {
-    /// Adds a profile.
-    pub fn create(&mut self, profile: Profile) -> Result<(), EngineError> {
+    /// Adds a profile that was read in this way.
+    pub fn create(&mut self, profile: Profile, reading: Reading) -> Result<Defined, EngineError> {
         if let Some((origin, _)) = self.profiles.get(&profile.name) {
             let advice = match origin {
                 Origin::Shipped => "it ships with filter-ctl; `update` puts yours in its place",
@@ -29,63 +77,79 @@ impl Engine {
                 profile.name
             )));
         }
-        let mut changed = self.profiles.clone();
-        changed.add(profile.clone());
-        check_references(&changed, &profile)?;
-        self.profiles.save(&self.folders.profiles, profile)?;
-        Ok(())
+        self.put(profile, reading)
     }
 
     /// Adds a profile that says the same as another.
-    pub fn create_from(&mut self, name: &ProfileName, new: ProfileName) -> Result<(), EngineError> {
-        let mut copy = self.existing(name)?.clone();
+    pub fn create_from(&mut self, name: &ProfileName, new: ProfileName) -> Result<Defined, EngineError> {
+        let mut copy = self.existing(name)?.clone().with_uuid(None);
         copy.name = new;
-        self.create(copy)
+        self.create(copy, self.profiles.reading(name))
     }
 
     /// Changes a profile, and all ports that use it, or none.
-    pub fn update(&mut self, profile: Profile) -> Result<Updated, EngineError> {
-        let name = profile.name.clone();
-        self.existing(&name)?;
-        let mut changed = self.profiles.clone();
-        changed.add(profile.clone());
-        check_references(&changed, &profile)?;
-        let ports = self.change(&name, &changed, |engine| {
-            Ok(engine.profiles.save(&engine.folders.profiles, profile)?)
-        })?;
-        Ok(Updated { profile: name.to_string(), ports })
+    pub fn update(&mut self, profile: Profile, reading: Reading) -> Result<Updated, EngineError> {
+        self.existing(&profile.name)?;
+        Ok(self.put(profile, reading)?.updated)
     }
 
-    /// Removes a profile that nobody uses. A shipped one stays; the operator's in the place of a shipped one
+    /// Adds a profile or changes the one of that name, with all ports that use it, or none. What is said already
+    /// is not said again.
+    pub fn define(&mut self, profile: Profile, reading: Reading) -> Result<Defined, EngineError> {
+        let profile = identified(&self.profiles, profile)?;
+        if self.profiles.profile(&profile.name) != Some(&profile) {
+            return self.put(profile, reading);
+        }
+        let updated = Updated { profile: profile.name.to_string(), ports: Vec::new(), warnings: Vec::new() };
+        Ok(Defined { outcome: Outcome::Unchanged, uuid: profile.uuid().to_string(), updated })
+    }
+
+    fn put(&mut self, profile: Profile, reading: Reading) -> Result<Defined, EngineError> {
+        let profile = identified(&self.profiles, profile)?;
+        let (name, uuid) = (profile.name.clone(), profile.uuid().to_string());
+        let known = self.profiles.profile(&name).is_some();
+        let mut changed = self.profiles.clone();
+        changed.add_read(profile.clone(), reading);
+        let warnings = check_references(&changed, &profile)?;
+        let ports = self.change(std::slice::from_ref(&name), &changed, |engine| {
+            Ok(engine.profiles.save(&engine.folders.profiles, vec![(profile, reading)])?)
+        })?;
+        let outcome = if known { Outcome::Updated } else { Outcome::Created };
+        Ok(Defined { outcome, uuid, updated: Updated { profile: name.to_string(), ports, warnings } })
+    }
+
+    /// Removes a profile that no port uses. A shipped one stays; the operator's in the place of a shipped one
     /// gives way to it, and ports that use it change with it.
-    pub fn destroy(&mut self, name: &ProfileName) -> Result<Updated, EngineError> {
+    pub fn remove(&mut self, name: &ProfileName, referred: Referred) -> Result<Removed, EngineError> {
         self.existing(name)?;
         if let Some((Origin::Shipped, _)) = self.profiles.get(name) {
             return Err(EngineError::Conflict(format!("profile `{name}` ships with filter-ctl and stays")));
         }
+        let profile = name.to_string();
         let shipped = Profiles::shipped()?;
         if let Some((_, original)) = shipped.get(name) {
             let mut changed = self.profiles.clone();
             changed.add(original.clone());
-            let ports = self.change(name, &changed, |engine| {
+            let ports = self.change(std::slice::from_ref(name), &changed, |engine| {
                 Ok(engine.profiles.remove(&engine.folders.profiles, name)?)
             })?;
-            return Ok(Updated { profile: name.to_string(), ports });
+            return Ok(Removed { profile, ports, referrers: vec![] });
         }
         let ports = self.all_ports(None)?;
-        let users: Vec<String> =
-            users_of(&self.profiles, name, &ports).map(|port| port.name.clone()).collect();
+        let users: Vec<String> = users_of(&self.profiles, std::slice::from_ref(name), &ports)
+            .map(|port| port.name.clone())
+            .collect();
         let referrers: Vec<String> = self
             .profiles
             .iter()
-            .filter(|(_, other)| other.references().any(|reference| reference.profile == *name))
+            .filter(|(_, other)| other.references().iter().any(|(to, _)| *to == name))
             .map(|(_, other)| other.name.to_string())
             .collect();
         let mut by = Vec::new();
         if !users.is_empty() {
             by.push(format!("ports {}", users.join(", ")));
         }
-        if !referrers.is_empty() {
+        if !referrers.is_empty() && (!users.is_empty() || referred == Referred::Refuse) {
             by.push(format!("profiles {}", referrers.join(", ")));
         }
         if !by.is_empty() {
@@ -95,7 +159,7 @@ impl Engine {
             )));
         }
         self.profiles.remove(&self.folders.profiles, name)?;
-        Ok(Updated { profile: name.to_string(), ports: vec![] })
+        Ok(Removed { profile, ports: vec![], referrers })
     }
 
     /// The profile of that name.
@@ -107,16 +171,16 @@ impl Engine {
         })
     }
 
-    /// Puts `changed` in force on all ports that use `name`, and `store`s it, or does nothing.
-    fn change(
+    /// Puts `changed` in force on all ports that use one of `names`, and `store`s it, or does nothing.
+    pub(super) fn change(
         &mut self,
-        name: &ProfileName,
+        names: &[ProfileName],
         changed: &Profiles,
         store: impl FnOnce(&mut Self) -> Result<(), EngineError>,
     ) -> Result<Vec<String>, EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         let ports = self.all_ports(datapath.as_mut())?;
-        let users: Vec<PortState> = users_of(changed, name, &ports).cloned().collect();
+        let users: Vec<PortState> = users_of(changed, names, &ports).cloned().collect();
         let Some(datapath) = datapath.as_mut().filter(|_| !users.is_empty()) else {
             store(self)?;
             return Ok(vec![]);
@@ -171,48 +235,85 @@ impl Engine {
     }
 }
 
-/// Ports whose bindings lead to the profile.
+/// Ports whose bindings lead to one of the profiles.
 fn users_of<'a>(
     library: &'a dyn Library,
-    name: &'a ProfileName,
+    names: &'a [ProfileName],
     ports: &'a [PortState],
 ) -> impl Iterator<Item = &'a PortState> {
     ports.iter().filter(move |port| {
         port.applied.iter().any(|applied| {
             let roots: Vec<ProfileName> =
                 applied.binding.profiles.iter().filter_map(|name| name.parse().ok()).collect();
-            closure(library, &roots).contains(name)
+            closure(library, &roots).iter().any(|reached| names.contains(reached))
         })
     })
 }
 
-/// Whether all profiles that this one leads to are there, and none leads back to it.
-fn check_references(library: &Profiles, profile: &Profile) -> Result<(), EngineError> {
-    for reference in profile.references() {
-        let reached = closure(library, std::slice::from_ref(&reference.profile));
+/// The profile with the UUID it has here: its own, or that of the profile whose place it takes, or one made of
+/// its name. As with libvirt a filter's UUID never changes, and is no other's. A shipped filter's is not one that
+/// somebody gave it: whoever takes its place may bring another.
+pub(super) fn identified(profiles: &Profiles, profile: Profile) -> Result<Profile, EngineError> {
+    let name = &profile.name;
+    let stored = profiles.get(name);
+    let written = profile.filter().and_then(|filter| filter.uuid);
+    let uuid = match (written, stored) {
+        (Some(uuid), Some((Origin::Own, stored))) if uuid != stored.uuid() => {
+            return Err(EngineError::Conflict(format!(
+                "filter '{name}' already exists with uuid {}; found {uuid}: write that one, or none",
+                stored.uuid()
+            )));
+        }
+        (Some(uuid), _) => uuid,
+        (None, Some((_, stored))) => stored.uuid(),
+        (None, None) => Profile::uuid_of(name),
+    };
+    let profile = profile.with_uuid(Some(uuid));
+    if let Some(other) = profiles.with_uuid(profile.uuid()).filter(|other| other.name != profile.name) {
+        return Err(EngineError::Conflict(format!(
+            "filter with same UUID but different name ('{}') already exists; a UUID is one filter's: take it out of \
+             the document",
+            other.name
+        )));
+    }
+    Ok(profile)
+}
+
+/// Checks what a profile leads to: none of it leads back. What a pool leads to is there; a filter of libvirt's
+/// may lead to what is not there yet, which is told.
+pub(super) fn check_references(library: &Profiles, profile: &Profile) -> Result<Vec<Warning>, EngineError> {
+    let mut warnings = Vec::new();
+    for (to, location) in profile.references() {
+        let reached = closure(library, std::slice::from_ref(to));
         let wrong = |message: String| {
-            EngineError::Resolve(crate::resolve::ResolveError {
-                profile: profile.name.clone(),
-                location: reference.location,
-                message,
-            })
+            EngineError::Resolve(ResolveError { profile: profile.name.clone(), location, message })
         };
         if reached.contains(&profile.name) {
             return Err(wrong(format!(
-                "the reference to `{}` leads back to `{}`: references must not form a circle",
-                reference.profile, profile.name
+                "the reference to `{to}` leads back to `{}`: references must not form a circle",
+                profile.name
             )));
         }
-        if let Some(missing) = reached.iter().find(|name| library.profile(name).is_none()) {
-            return Err(wrong(format!("there is no profile `{missing}`; create it first")));
+        let Some(missing) = reached.iter().find(|name| library.profile(name).is_none()) else { continue };
+        match profile.body {
+            Body::Pool(_) => {
+                return Err(wrong(format!("there is no profile `{missing}`; create it first")));
+            }
+            Body::Filter(_) => warnings.push(Warning::new(
+                location,
+                format!("there is no profile `{missing}` yet; no port can be held to this filter before it is there"),
+            )),
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
-/// Checks a profile as `create` or `update` would, among the profiles there are, without keeping it.
-pub fn validate(profiles: &Profiles, profile: &Profile) -> Result<(), EngineError> {
-    let mut changed = profiles.clone();
-    changed.add(profile.clone());
-    check_references(&changed, profile)
+/// Checks a profile as `define` would, without keeping it: beside those there are, and `among` these.
+pub fn validate(
+    profiles: &Profiles,
+    among: &Profiles,
+    profile: &Profile,
+) -> Result<Vec<Warning>, EngineError> {
+    let profile = identified(profiles, profile.clone())?;
+    check_references(among, &profile)
 }

@@ -1,5 +1,6 @@
 //! What is: ports and their counters. Takes no lock and changes nothing.
 
+use std::collections::HashMap;
 use std::thread;
 
 use filter_common::{Direction, LEARNED_IP4, LEARNED_MAC, Learned};
@@ -9,7 +10,7 @@ use super::EngineError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK};
 use crate::model::MacAddr;
 use crate::netdev;
-use crate::store::{Binding, Folders, PortState, StoreError};
+use crate::store::{Binding, Folders, PortState, RuleState, StoreError};
 
 /// A port, as `ports` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +68,8 @@ impl Status {
 pub struct PortStats {
     /// The interface.
     pub port: String,
+    /// Whether rules over lists are counted by value there.
+    pub counts_values: bool,
     /// Rules in the policy's order.
     pub rules: Vec<Counted>,
     /// Packets the guard dropped, by direction and reason.
@@ -169,19 +172,19 @@ fn ip_text(learned: Learned) -> String {
 /// How often a look at a port is tried again that falls into a change of it.
 const TRIES: usize = 20;
 
-/// The counters of a port.
-pub fn stats(folders: &Folders, name: &str) -> Result<PortStats, EngineError> {
+/// The counters of a port; `by_value` those of rules over lists by value, where that is counted.
+pub fn stats(folders: &Folders, name: &str, by_value: bool) -> Result<PortStats, EngineError> {
     // No lock is taken: a port's file and its record may be read on two sides of a change.
     for _ in 1..TRIES {
-        if let Some(stats) = stats_now(folders, name)? {
+        if let Some(stats) = stats_now(folders, name, by_value)? {
             return Ok(stats);
         }
         thread::yield_now();
     }
-    stats_now(folders, name)?.ok_or_else(|| EngineError::not_attached(name))
+    stats_now(folders, name, by_value)?.ok_or_else(|| EngineError::not_attached(name))
 }
 
-fn stats_now(folders: &Folders, name: &str) -> Result<Option<PortStats>, EngineError> {
+fn stats_now(folders: &Folders, name: &str, by_value: bool) -> Result<Option<PortStats>, EngineError> {
     let (states, damaged) = PortState::load_all(folders)?;
     let interface = netdev::find(name).map_err(EngineError::Netlink)?;
     let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
@@ -194,10 +197,20 @@ fn stats_now(folders: &Folders, name: &str) -> Result<Option<PortStats>, EngineE
     let Some(datapath) = Datapath::look_at(&folders.bpffs)? else { return Ok(None) };
     let Some(record) = datapath.published_on(state.ifindex) else { return Ok(None) };
     let Some(applied) = state.of_generation(record.generation) else { return Ok(None) };
-    let mut rules = Vec::new();
+    let mut rules: Vec<Counted> = Vec::new();
+    // Rules over lists by their identity without values, and where they stand in `rules`.
+    let mut sums: HashMap<&str, usize> = HashMap::new();
     for rule in &applied.rules {
         let counter = datapath.counter(rule.counter)?;
-        rules.push(Counted { rule: rule.name.clone(), packets: counter.packets, bytes: counter.bytes });
+        let (name, identity) = if by_value { (rule.name.as_str(), None) } else { whole(rule) };
+        if let Some(&position) = identity.and_then(|identity| sums.get(identity)) {
+            let sum = &mut rules[position];
+            sum.packets += counter.packets;
+            sum.bytes += counter.bytes;
+            continue;
+        }
+        sums.extend(identity.map(|identity| (identity, rules.len())));
+        rules.push(Counted { rule: name.to_owned(), packets: counter.packets, bytes: counter.bytes });
     }
     let guard = Direction::ALL
         .into_iter()
@@ -212,5 +225,14 @@ fn stats_now(folders: &Folders, name: &str) -> Result<Option<PortStats>, EngineE
             })
         })
         .collect();
-    Ok(Some(PortStats { port: name.to_owned(), rules, guard }))
+    let counts_values = applied.binding.count_values;
+    Ok(Some(PortStats { port: name.to_owned(), counts_values, rules, guard }))
+}
+
+/// The name of the rule that one was made of, and its identity where that was a rule over lists.
+fn whole(rule: &RuleState) -> (&str, Option<&str>) {
+    let Some(values) = &rule.values else { return (&rule.name, None) };
+    let values = format!("[{values}]");
+    let name = rule.name.strip_suffix(&values).unwrap_or(&rule.name);
+    (name, rule.identity.strip_suffix(&values))
 }

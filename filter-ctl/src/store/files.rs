@@ -9,14 +9,14 @@ use super::StoreError;
 
 /// Writes `path`, readable by us only where it is new, so that whoever reads it at any moment, or after a
 /// crash, finds the old text or the new one.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), StoreError> {
+pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
     let aside = path.with_extension("new");
     let fail = |error| StoreError::io(&aside, error);
     let mut file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(fail)?;
-    file.write_all(text.as_bytes()).map_err(fail)?;
+    file.write_all(text).map_err(fail)?;
     file.sync_all().map_err(fail)?;
     fs::rename(&aside, path).map_err(|error| StoreError::io(path, error))?;
     sync(folder)

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-pub use ports::{Applied, Binding, Fail, Mode, PortState, RuleState};
+pub use ports::{Applied, Binding, Fail, Owner, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
 
 /// Where everything is.

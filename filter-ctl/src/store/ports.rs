@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Folders, StoreError, files};
+use crate::model::Mode;
 use crate::netdev::Interface;
 
 /// Version of the files' form.
@@ -32,17 +33,24 @@ pub struct Binding {
     pub mode: Mode,
     /// What becomes of packets that cannot be judged.
     pub fail: Fail,
+    /// Whether rules that go through lists are counted by value.
+    #[serde(default)]
+    pub count_values: bool,
+    /// The virtual machine, if a binding named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// The network device behind the port, if a binding named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_device: Option<String>,
 }
 
-/// Whether the guard drops what is malformed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The guard drops malformed and evasive frames before any rule.
-    #[default]
-    Strict,
-    /// Rules alone decide, and VLAN tags are not looked through: what libvirt's filters would do.
-    Libvirt,
+/// A virtual machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
 }
 
 /// What becomes of packets when there is nothing to judge them by.
@@ -67,6 +75,10 @@ pub struct RuleState {
     pub identity: String,
     /// The counter's index.
     pub counter: u32,
+    /// The values it is about, if it is one of those that a rule over lists was counted by: the end of its name
+    /// and of its identity, in brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<String>,
 }
 
 /// What was published, or is about to be.
@@ -155,7 +167,7 @@ impl PortState {
     pub fn save(&self, folders: &Folders) -> Result<(), StoreError> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| StoreError::io(&self.path(folders), io::Error::other(error)))?;
-        files::write(&self.path(folders), &text)
+        files::write(&self.path(folders), text.as_bytes())
     }
 
     /// Removes the port's file.

@@ -1,29 +1,66 @@
 //! Profiles: the operator's files, and those that ship.
+//!
+//! Every filter of libvirt's has a UUID here, as it has there: the one written in it, or one made of its name.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use super::{StoreError, files};
 use crate::model::{Profile, ProfileName};
 use crate::resolve::Library;
-use crate::xml::{self, FileError, filter_entry};
+use crate::xml::{self, FileError, Parsed, Reading, XmlError};
 
-/// Profiles that ship: name and text.
-const SHIPPED: [(&str, &str); 11] = [
-    ("VM-specific-layer3", include_str!("../../../profiles/VM-specific-layer3.xml")),
-    ("generic-layer2", include_str!("../../../profiles/generic-layer2.xml")),
-    ("no-arp-spoofing", include_str!("../../../profiles/no-arp-spoofing.xml")),
-    ("no-broadcast", include_str!("../../../profiles/no-broadcast.xml")),
-    ("no-dhcp-server", include_str!("../../../profiles/no-dhcp-server.xml")),
-    ("no-ip-spoofing", include_str!("../../../profiles/no-ip-spoofing.xml")),
-    ("no-mac-spoofing", include_str!("../../../profiles/no-mac-spoofing.xml")),
-    ("no-multicast", include_str!("../../../profiles/no-multicast.xml")),
-    ("no-nd-spoofing", include_str!("../../../profiles/no-nd-spoofing.xml")),
-    ("no-router-advertisement", include_str!("../../../profiles/no-router-advertisement.xml")),
-    ("no-vlan", include_str!("../../../profiles/no-vlan.xml")),
-];
+/// The text of a profile that ships, by its path below `profiles/`.
+macro_rules! shipped {
+    ($($path:literal,)+) => {
+        /// Profiles that ship: path and text.
+        const SHIPPED: &[(&str, &str)] =
+            &[$(($path, include_str!(concat!("../../../profiles/", $path))),)+];
+    };
+}
+
+shipped! {
+    "VM-specific-layer3.xml",
+    "generic-layer2.xml",
+    "no-broadcast.xml",
+    "no-dhcp-server.xml",
+    "no-multicast.xml",
+    "no-nd-spoofing.xml",
+    "no-router-advertisement.xml",
+    "no-vlan.xml",
+    "own-arp-only.xml",
+    "own-ip-only.xml",
+    "own-mac-only.xml",
+    "nwfilter/allow-arp.xml",
+    "nwfilter/allow-dhcp.xml",
+    "nwfilter/allow-dhcp-server.xml",
+    "nwfilter/allow-dhcpv6.xml",
+    "nwfilter/allow-dhcpv6-server.xml",
+    "nwfilter/allow-incoming-ipv4.xml",
+    "nwfilter/allow-incoming-ipv6.xml",
+    "nwfilter/allow-ipv4.xml",
+    "nwfilter/allow-ipv6.xml",
+    "nwfilter/clean-traffic.xml",
+    "nwfilter/clean-traffic-gateway.xml",
+    "nwfilter/clean-traffic-strict.xml",
+    "nwfilter/no-arp-ip-spoofing.xml",
+    "nwfilter/no-arp-mac-spoofing.xml",
+    "nwfilter/no-arp-spoofing.xml",
+    "nwfilter/no-ip-multicast.xml",
+    "nwfilter/no-ip-spoofing.xml",
+    "nwfilter/no-ipv6-multicast.xml",
+    "nwfilter/no-ipv6-spoofing.xml",
+    "nwfilter/no-mac-broadcast.xml",
+    "nwfilter/no-mac-spoofing.xml",
+    "nwfilter/no-other-l2-traffic.xml",
+    "nwfilter/no-other-rarp-traffic.xml",
+    "nwfilter/qemu-announce-self.xml",
+    "nwfilter/qemu-announce-self-rarp.xml",
+}
 
 /// Where a profile comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -35,10 +72,25 @@ pub enum Origin {
     Own,
 }
 
+/// A profile that is kept.
+#[derive(Clone, Debug)]
+struct Known {
+    origin: Origin,
+    reading: Reading,
+    profile: Profile,
+}
+
+impl Known {
+    fn new(origin: Origin, reading: Reading, profile: Profile) -> Self {
+        let uuid = profile.uuid();
+        Self { origin, reading, profile: profile.with_uuid(Some(uuid)) }
+    }
+}
+
 /// All profiles, by name. The operator's stand in the place of shipped ones of the same name.
 #[derive(Clone, Debug, Default)]
 pub struct Profiles {
-    known: BTreeMap<ProfileName, (Origin, Profile)>,
+    known: BTreeMap<ProfileName, Known>,
     broken: Vec<(PathBuf, String)>,
 }
 
@@ -63,25 +115,29 @@ impl Profiles {
     /// The shipped profiles alone.
     pub fn shipped() -> Result<Self, StoreError> {
         let mut profiles = Self::default();
-        for (name, text) in SHIPPED {
-            let profile = filter_entry::parse(text, None).map_err(|error| StoreError::Damaged {
-                path: format!("{name}.xml").into(),
-                message: error.to_string(),
-            })?;
-            profiles.known.insert(profile.name.clone(), (Origin::Shipped, profile));
+        for (path, text) in SHIPPED {
+            let parsed = xml::parse(text, None, Reading::Strict)
+                .map_err(|error| StoreError::Damaged { path: path.into(), message: error.to_string() })?;
+            profiles.insert(Known::new(Origin::Shipped, Reading::Strict, parsed.profile));
         }
         Ok(profiles)
+    }
+
+    fn insert(&mut self, known: Known) {
+        self.known.insert(known.profile.name.clone(), known);
     }
 
     /// Adds the profile in a file, in the place of one of the same name. A file that is no profile leaves its
     /// name without one: what it was meant to say is not known, and a shipped profile would say something else.
     fn add_file(&mut self, path: &Path) {
-        let problem = match xml::read_profile(path) {
-            Ok(profile) if path.file_stem().is_some_and(|stem| stem == profile.name.as_str()) => {
-                self.add(profile);
+        let problem = match read(path) {
+            Ok((profile, reading)) if path.file_stem().is_some_and(|stem| stem == profile.name.as_str()) => {
+                self.add_read(profile, reading);
                 return;
             }
-            Ok(profile) => format!("the profile in it is named `{}`: name the file like it", profile.name),
+            Ok((profile, _)) => {
+                format!("the profile in it is named `{}`: name the file like it", profile.name)
+            }
             Err(FileError::Xml { error, .. }) => error.to_string(),
             Err(error) => error.to_string(),
         };
@@ -93,17 +149,38 @@ impl Profiles {
 
     /// Adds a profile of the operator's, in memory only.
     pub fn add(&mut self, profile: Profile) {
-        self.known.insert(profile.name.clone(), (Origin::Own, profile));
+        self.add_read(profile, Reading::Strict);
+    }
+
+    /// Adds a profile of the operator's that was read in this way, in memory only.
+    pub fn add_read(&mut self, profile: Profile, reading: Reading) {
+        self.insert(Known::new(Origin::Own, reading, profile));
     }
 
     /// A profile and where it comes from.
     pub fn get(&self, name: &ProfileName) -> Option<(Origin, &Profile)> {
-        self.known.get(name).map(|(origin, profile)| (*origin, profile))
+        self.known.get(name).map(|known| (known.origin, &known.profile))
+    }
+
+    /// The profile with this UUID.
+    pub fn with_uuid(&self, uuid: Uuid) -> Option<&Profile> {
+        self.known.values().map(|known| &known.profile).find(|profile| profile.uuid() == uuid)
+    }
+
+    /// The profile that an operator means: the one with this UUID, or else of this name.
+    pub fn find(&self, text: &str) -> Option<&Profile> {
+        let with_uuid = || self.with_uuid(Uuid::try_parse(text).ok()?);
+        with_uuid().or_else(|| self.profile(&text.parse().ok()?))
+    }
+
+    /// How a profile was read, and has to be read again.
+    pub fn reading(&self, name: &ProfileName) -> Reading {
+        self.known.get(name).map(|known| known.reading).unwrap_or_default()
     }
 
     /// All, by name.
     pub fn iter(&self) -> impl Iterator<Item = (Origin, &Profile)> {
-        self.known.values().map(|(origin, profile)| (*origin, profile))
+        self.known.values().map(|known| (known.origin, &known.profile))
     }
 
     /// Files in the operator's folder that are no profiles, and why.
@@ -111,10 +188,25 @@ impl Profiles {
         &self.broken
     }
 
-    /// Writes a profile to the operator's folder.
-    pub fn save(&mut self, folder: &Path, profile: Profile) -> Result<(), StoreError> {
-        files::write(&file(folder, &profile.name), &filter_entry::print(&profile))?;
-        self.add(profile);
+    /// Writes profiles to the operator's folder, all or none.
+    pub fn save(&mut self, folder: &Path, profiles: Vec<(Profile, Reading)>) -> Result<(), StoreError> {
+        let mut before = Vec::new();
+        for (profile, reading) in &profiles {
+            let path = file(folder, &profile.name);
+            let old = match fs::read(&path) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(undone(before, StoreError::io(&path, error))),
+            };
+            let written = files::write(&path, xml::print_stored(profile, *reading).as_bytes());
+            before.push((path, old));
+            if let Err(error) = written {
+                return Err(undone(before, error));
+            }
+        }
+        for (profile, reading) in profiles {
+            self.add_read(profile, reading);
+        }
         Ok(())
     }
 
@@ -122,8 +214,8 @@ impl Profiles {
     pub fn remove(&mut self, folder: &Path, name: &ProfileName) -> Result<(), StoreError> {
         files::remove(&file(folder, name))?;
         self.known.remove(name);
-        if let Some((origin, profile)) = Self::shipped()?.known.remove(name) {
-            self.known.insert(name.clone(), (origin, profile));
+        if let Some(shipped) = Self::shipped()?.known.remove(name) {
+            self.insert(shipped);
         }
         Ok(())
     }
@@ -131,11 +223,33 @@ impl Profiles {
 
 impl Library for Profiles {
     fn profile(&self, name: &ProfileName) -> Option<&Profile> {
-        self.known.get(name).map(|(_, profile)| profile)
+        self.known.get(name).map(|known| &known.profile)
     }
 }
 
 fn file(folder: &Path, name: &ProfileName) -> PathBuf {
     // A name has no separators: see `ProfileName`.
     folder.join(format!("{name}.xml"))
+}
+
+fn read(path: &Path) -> Result<(Profile, Reading), FileError> {
+    let text = xml::read_profile_file(path)?;
+    let reading = xml::stored_reading(&text);
+    let name: Option<ProfileName> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+    let wrong = |error: XmlError| FileError::Xml { path: path.to_owned(), error };
+    let Parsed { profile, .. } = xml::parse(&text, name.as_ref(), reading).map_err(wrong)?;
+    Ok((profile, reading))
+}
+
+/// Puts files back as they were, as far as that can be done, and gives the error that made it necessary.
+fn undone(before: Vec<(PathBuf, Option<Vec<u8>>)>, error: StoreError) -> StoreError {
+    for (path, text) in before.into_iter().rev() {
+        let result = match text {
+            Some(text) => files::write(&path, &text),
+            None => files::remove(&path),
+        };
+        // The first error says what is wrong with the folder.
+        drop(result);
+    }
+    error
 }

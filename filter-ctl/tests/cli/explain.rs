@@ -35,7 +35,7 @@ fn verdicts(explained: &[Value]) -> Vec<(&str, &str)> {
 }
 
 const PASSED: (&str, &str) = ("pass", "rule generic-layer2/ipv4");
-const SPOOFED: (&str, &str) = ("drop", "rule no-ip-spoofing/foreign-ip4");
+const SPOOFED: (&str, &str) = ("drop", "rule own-ip-only/foreign-ip4");
 
 #[test]
 fn the_catalogue_of_evasions_is_judged_the_same_by_kernel_and_reference() {
@@ -75,7 +75,7 @@ fn a_port_is_asked_and_does_not_notice() {
             .collect();
         let file = operator.file("frames.jsonl", lines.join("\n"));
         let explained = explain(operator, &format!("{PORT} --frames {file}"));
-        assert_eq!(verdicts(&explained), [PASSED, SPOOFED, ("drop", "rule no-mac-spoofing/foreign-mac")]);
+        assert_eq!(verdicts(&explained), [PASSED, SPOOFED, ("drop", "rule own-mac-only/foreign-mac")]);
         assert_eq!(operator.port(PORT)["learned_mac"], "");
         let counts = operator.counts(PORT);
         assert!(counts.0.values().all(|&count| count == 0), "{counts:?}");
@@ -108,7 +108,7 @@ fn people_are_told_what_was_read_and_why() {
             format!("{text}{}{}", if text.is_empty() { "" } else { ":" }, std::str::from_utf8(pair).unwrap())
         });
         let text = operator.ok(&format!("explain {policy} --hex {pasted}"));
-        for part in ["frame 0, out: drop by rule no-ip-spoofing/foreign-ip4", "192.0.2.20", "own-mac"] {
+        for part in ["frame 0, out: drop by rule own-ip-only/foreign-ip4", "192.0.2.20", "own-mac"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let truncated = hex(&cut(datagram(1), 30));

@@ -131,7 +131,7 @@ fn classifiers_that_somebody_took_away_are_missed() {
         operator.ok(&format!("attach {PORT} --profile generic-layer2 {ADDRESSES}"));
         assert_eq!(operator.port(PORT)["status"], "active");
         scene.guest.send(&spoofed_datagram(1));
-        assert_eq!(operator.counts(PORT).of("rule no-ip-spoofing/foreign-ip4"), 1);
+        assert_eq!(operator.counts(PORT).of("rule own-ip-only/foreign-ip4"), 1);
     });
 }
 

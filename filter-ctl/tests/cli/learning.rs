@@ -101,10 +101,10 @@ fn a_guest_with_dhcp_is_learned_step_by_step() {
 
         // From now on it is held to them.
         let spoofed = spoofed_datagram(5);
-        dropped(operator, &scene, "another's address", &spoofed, "rule no-ip-spoofing/foreign-ip4");
-        dropped(operator, &scene, "another's MAC", &other, "rule no-mac-spoofing/foreign-mac");
+        dropped(operator, &scene, "another's address", &spoofed, "rule own-ip-only/foreign-ip4");
+        dropped(operator, &scene, "another's MAC", &other, "rule own-mac-only/foreign-mac");
         let claim = arp(&Arp { sender_ip: PEER_IP4, ..Arp::default() });
-        dropped(operator, &scene, "another's ARP", &claim, "rule no-arp-spoofing/foreign-sender");
+        dropped(operator, &scene, "another's ARP", &claim, "rule own-arp-only/foreign-sender");
         assert_eq!(learned(operator), knows(OWN_MAC, "192.0.2.10"));
     });
 }
@@ -119,13 +119,13 @@ fn a_guest_with_an_address_of_its_own_is_learned_by_its_first_datagram() {
         scene.gets_in("an answer", &answer(1));
 
         // A change of the profile keeps what was learned; so does a binding that still has it to learn.
-        let twin = operator.ok("dumpxml no-ip-spoofing");
-        operator.ok(&format!("update {}", operator.file("no-ip-spoofing.xml", twin)));
+        let twin = operator.ok("dumpxml own-ip-only");
+        operator.ok(&format!("update {}", operator.file("own-ip-only.xml", twin)));
         assert_eq!(learned(operator), knows(OWN_MAC, "192.0.2.10"));
         operator.ok(&format!("attach {PORT} --profile generic-layer2 --profile no-multicast"));
         assert_eq!(learned(operator), knows(OWN_MAC, "192.0.2.10"));
         let spoofed = spoofed_datagram(2);
-        dropped(operator, &scene, "another's address", &spoofed, "rule no-ip-spoofing/foreign-ip4");
+        dropped(operator, &scene, "another's address", &spoofed, "rule own-ip-only/foreign-ip4");
         scene.comes_out("a datagram", &datagram(3));
 
         // Detaching forgets: the next guest on this tap may be another.
@@ -202,7 +202,7 @@ fn given_addresses_are_not_learned() {
         assert_eq!(operator.port(PORT)["learned_ip"], "192.0.2.10");
         // Once the operator gives an address, that is the one.
         operator.ok(&format!("attach {PORT} --profile generic-layer2 --mac {OWN_MAC} --ip 192.0.2.99"));
-        dropped(operator, &scene, "the address before", &datagram(3), "rule no-ip-spoofing/foreign-ip4");
+        dropped(operator, &scene, "the address before", &datagram(3), "rule own-ip-only/foreign-ip4");
         scene.gets_in("an answer", &to_vm4(&Ipv4::default(), udp(5000, 20001, b"x")));
     });
 }

@@ -1,9 +1,12 @@
 //! The command as operators use it, on real interfaces of network namespaces: every command, every fault that
 //! they may meet, honest traffic and spoofs.
 
+mod bindings;
 mod explain;
 mod faults;
+mod import;
 mod learning;
+mod nwfilter;
 mod ports;
 mod profiles;
 mod traffic;

@@ -158,14 +158,12 @@ fn attaching_again_changes_the_binding_in_place() {
         assert_eq!((&attached["learns_mac"], &attached["learns_ip"]), (&json!(false), &json!(false)));
         scene.comes_out("a datagram", &datagram(1));
         scene.guest.send(&spoofed_datagram(2));
-        until("the spoof is counted", || operator.counts(PORT).of("rule no-ip-spoofing/foreign-ip4") == 1);
+        until("the spoof is counted", || operator.counts(PORT).of("rule own-ip-only/foreign-ip4") == 1);
 
         let other = format!("attach {PORT} --profile generic-layer2 --mac 52:54:00:12:34:56 --ip 192.0.2.20");
         assert_eq!(operator.json(&other)["replaced"], true);
         scene.guest.send(&datagram(3));
-        until("the old address is foreign", || {
-            operator.counts(PORT).of("rule no-ip-spoofing/foreign-ip4") == 2
-        });
+        until("the old address is foreign", || operator.counts(PORT).of("rule own-ip-only/foreign-ip4") == 2);
         let renamed = ethernet(PEER, VM, ether_type::IPV4, &{
             Ipv4 { source: PEER_IP4, protocol: protocol::TCP, ..Ipv4::default() }.packet(tcp(1, 2, 2, b""))
         });
@@ -214,7 +212,7 @@ fn an_interface_that_comes_back_under_its_name_is_another() {
         assert_eq!(operator.json("ports").as_array().unwrap().len(), 1, "the one before is forgotten");
         guest.send(&datagram(3));
         guest.send(&spoofed_datagram(4));
-        assert_eq!(operator.counts("vm0").of("rule no-ip-spoofing/foreign-ip4"), 1);
+        assert_eq!(operator.counts("vm0").of("rule own-ip-only/foreign-ip4"), 1);
         assert!(operator.counts("vm0").of("rule generic-layer2/ipv4") >= 1);
     });
 }
@@ -223,7 +221,7 @@ fn an_interface_that_comes_back_under_its_name_is_another() {
 fn an_index_that_is_used_again_inherits_nothing() {
     with_operator(FILTER_CTL, "index_reused", |operator| {
         let make = || ip("link add vm0 index 77 type veth peer name guest0");
-        let counts = || operator.counts("vm0").of("rule no-ip-spoofing/foreign-ip4");
+        let counts = || operator.counts("vm0").of("rule own-ip-only/foreign-ip4");
         let up = || {
             ip("link set vm0 up");
             ip("link set guest0 up");
@@ -262,7 +260,7 @@ fn a_renamed_interface_stays_filtered() {
         ip(&format!("link set {PORT} name web0"));
         ip("link set web0 up");
         assert_eq!(operator.port("web0")["status"], "active");
-        let spoof = |operator: &Operator| operator.counts("web0").of("rule no-ip-spoofing/foreign-ip4");
+        let spoof = |operator: &Operator| operator.counts("web0").of("rule own-ip-only/foreign-ip4");
         scene.guest.send(&spoofed_datagram(1));
         until("the spoof is counted", || spoof(operator) == 1);
         operator.ok(&format!("attach web0 --profile generic-layer2 {ADDRESSES} --mode libvirt"));
@@ -317,7 +315,7 @@ fn a_guest_with_more_addresses_than_a_record_holds() {
         };
         scene.comes_out("the first address", &from(1));
         scene.guest.send(&from(21));
-        until("the next one is counted", || operator.counts(PORT).of("rule no-ip-spoofing/foreign-ip4") == 1);
+        until("the next one is counted", || operator.counts(PORT).of("rule own-ip-only/foreign-ip4") == 1);
     });
 }
 
@@ -334,8 +332,7 @@ fn counters_can_be_watched() {
         let packets = |line: &str| {
             let stats: serde_json::Value = serde_json::from_str(line).unwrap();
             let rules = stats["rules"].as_array().unwrap().clone();
-            let rule =
-                rules.into_iter().find(|rule| rule["rule"] == "rule no-ip-spoofing/foreign-ip4").unwrap();
+            let rule = rules.into_iter().find(|rule| rule["rule"] == "rule own-ip-only/foreign-ip4").unwrap();
             rule["packets"].as_u64().unwrap()
         };
         assert_eq!(packets(&lines.next().unwrap().unwrap()), 0);

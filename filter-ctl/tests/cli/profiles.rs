@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::FILTER_CTL;
 
-const SHIPPED: usize = 11;
+const SHIPPED: usize = 36;
 
 /// A profile that drops TCP to these ports.
 pub fn no_ports(name: &str, ports: &str) -> String {
@@ -92,6 +92,40 @@ fn every_shipped_profile_is_printed_as_it_is_read() {
 }
 
 #[test]
+fn a_profile_is_printed_in_the_other_dialect_or_refused() {
+    let operator = Operator::new(FILTER_CTL, "profile_dialects");
+    operator.ok(&format!("create {}", operator.file("web.xml", no_ports("web", "23 25"))));
+    let filter = operator.ok("dumpxml web --as nwfilter");
+    assert!(filter.starts_with("<filter name='web' chain='root'>\n"), "{filter}");
+    assert_eq!(filter.matches("comment='ports'").count(), 8, "two ports, two families, two ways: {filter}");
+    assert_eq!(operator.json("dumpxml web --as nwfilter")["xml"], filter.as_str());
+    assert_eq!(operator.ok("dumpxml web --as filter-entry"), operator.ok("dumpxml web"));
+
+    // What is printed is a profile, and comes back.
+    operator.ok("destroy web");
+    operator.ok(&format!("define {}", operator.file("web.xml", &filter)));
+    let pool = operator.ok("dumpxml web --as filter-entry");
+    assert!(pool.contains("default=\"ACCEPT\"") && pool.contains(">25<"), "{pool}");
+
+    let text = "<FilterPool name='arp' default='DROP'>\n  <FilterEntry name='arp'><Action>ACCEPT</Action>\
+                <Hdr8021Filter><HdrProtocolID8021>arp</HdrProtocolID8021></Hdr8021Filter></FilterEntry>\n</FilterPool>";
+    operator.ok(&format!("create {}", operator.file("arp.xml", text)));
+    let message = operator.fails("dumpxml arp --as nwfilter", 5);
+    assert!(message.starts_with("profile arp, 3:3: default DROP: drops frames of any type"), "{message}");
+    assert_eq!(operator.run("dumpxml arp --as nwfilter").stdout, "", "nothing is printed by half");
+    assert!(operator.ok("dumpxml arp --as nwfilter --drop-snap").contains("chain='mac'"));
+    let message = operator.fails("dumpxml generic-layer2 --as nwfilter", 5);
+    assert!(
+        message.starts_with("profile generic-layer2, ") && message.contains(": reference to "),
+        "{message}"
+    );
+    let message = operator.fails("dumpxml clean-traffic --as filter-entry", 5);
+    assert!(message.contains("reference to "), "{message}");
+    operator.fails("dumpxml arp --as filter-entry --drop-snap", 5);
+    assert_eq!(operator.run("dumpxml arp --as iptables").code, 2);
+}
+
+#[test]
 fn a_profile_that_others_refer_to_stays() {
     let operator = Operator::new(FILTER_CTL, "profile_referred");
     let referring = |name: &str, to: &str| {
@@ -122,9 +156,9 @@ fn the_names_of_the_proposal_are_understood() {
     operator.ok(&format!("nwfilter-create {file}"));
     assert!(operator.ok("nwfilter-list").contains("old"));
     operator.ok("nwfilter-create-from old older");
-    assert_eq!(operator.ok("nwfilter-dumpxml older"), operator.ok("dumpxml older"));
+    assert_eq!(operator.ok("nwfilter-dumpxml older"), operator.ok("dumpxml older") + "\n");
     operator.ok(&format!("nwfilter-update {file}"));
-    let done = operator.run_with("nwfilter-edit old", "", &[("EDITOR", "true")]);
+    let done = operator.run_with("edit old", "", &[("EDITOR", "true")]);
     assert_eq!((done.code, done.stdout.as_str()), (0, "old is unchanged\n"), "{}", done.stderr);
     operator.ok("nwfilter-destroy older");
 }
@@ -323,6 +357,14 @@ fn the_command_line_explains_itself() {
         assert!(help.contains(part), "{part}: {help}");
     }
     for command in [
+        "define",
+        "undefine",
+        "import",
+        "binding-create",
+        "binding-delete",
+        "binding-list",
+        "binding-dumpxml",
+        "nwfilter-define",
         "create",
         "destroy",
         "list",

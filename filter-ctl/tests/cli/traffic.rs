@@ -184,10 +184,10 @@ fn honest_frames_pass_both_ways() {
 /// Whether the counter is of packets that were dropped under `generic-layer2`.
 fn drops(counter: &str) -> bool {
     let dropping = [
-        "rule no-mac-spoofing/foreign-mac",
-        "rule no-arp-spoofing/foreign-sender",
-        "rule no-ip-spoofing/foreign-ip4",
-        "rule no-ip-spoofing/foreign-ip6",
+        "rule own-mac-only/foreign-mac",
+        "rule own-arp-only/foreign-sender",
+        "rule own-ip-only/foreign-ip4",
+        "rule own-ip-only/foreign-ip6",
         "rule no-nd-spoofing/foreign-duplicate-detection",
         "rule no-nd-spoofing/solicitation-foreign-link-layer",
         "rule no-nd-spoofing/advertisement-foreign-link-layer",
@@ -199,10 +199,10 @@ fn drops(counter: &str) -> bool {
     dropping.contains(&counter) || pools.iter().any(|pool| counter.starts_with(pool))
 }
 
-const MAC: &str = "rule no-mac-spoofing/foreign-mac";
-const ARP: &str = "rule no-arp-spoofing/foreign-sender";
-const IP4: &str = "rule no-ip-spoofing/foreign-ip4";
-const IP6: &str = "rule no-ip-spoofing/foreign-ip6";
+const MAC: &str = "rule own-mac-only/foreign-mac";
+const ARP: &str = "rule own-arp-only/foreign-sender";
+const IP4: &str = "rule own-ip-only/foreign-ip4";
+const IP6: &str = "rule own-ip-only/foreign-ip6";
 const DEFAULT: &str = "default generic-layer2";
 const BRIDGE: &str = "rule generic-layer2/bridge-control";
 
@@ -445,7 +445,7 @@ fn super_frames_are_judged_and_counted_by_their_segments() {
         }
         let grown = operator.counts(PORT).since(&before);
         assert_eq!(grown.get(IP4), Some(&segments), "{grown:?}");
-        assert_eq!(grown.get("rule no-ip-spoofing/own-ip4"), Some(&(2 * segments)), "{grown:?}");
+        assert_eq!(grown.get("rule own-ip-only/own-ip4"), Some(&(2 * segments)), "{grown:?}");
         assert_eq!(grown.get("rule generic-layer2/ipv4"), Some(&(2 * segments)), "{grown:?}");
     });
 }

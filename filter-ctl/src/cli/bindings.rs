@@ -1,0 +1,117 @@
+//! Commands on ports: what they are held to, and libvirt's bindings.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args::PortArgs;
+use super::failure::{Failure, INVALID};
+use super::{Context, show};
+use crate::datapath::{Datapath, LoadOptions, LogLevel};
+use crate::engine::{self, Attached, EngineError, PortView, Warning};
+use crate::store::Binding;
+use crate::xml::{self, Reading, filter_binding};
+
+impl Context {
+    pub(super) fn attach(&self, port: &str, binding: Binding, kernel_log: LogLevel) -> Result<(), Failure> {
+        let options = LoadOptions { log: kernel_log };
+        if kernel_log != LogLevel::Off && Datapath::look_at(&self.folders.bpffs).is_ok_and(|it| it.is_some())
+        {
+            eprintln!(
+                "filter-ctl: the classifiers are loaded already, and go on logging as they were loaded to"
+            );
+        }
+        let attached =
+            self.engine_with(options)?.attach(port, binding).map_err(|error| self.failure(&error))?;
+        self.print(&attached, || show::attached(&attached))
+    }
+
+    pub(super) fn detach(&self, port: &str) -> Result<(), Failure> {
+        self.detached(port)?;
+        self.print(&json!({ "detached": port }), || format!("{port} is not filtered any more\n"))
+    }
+
+    pub(super) fn detached(&self, port: &str) -> Result<(), Failure> {
+        self.engine()?.detach(port).map_err(|error| self.failure(&error))
+    }
+
+    pub(super) fn ports(&self) -> Result<(), Failure> {
+        let ports = self.bindings()?;
+        self.print(&ports, || show::ports(&ports))
+    }
+
+    /// All ports; what is wrong with damaged files is told.
+    pub(super) fn bindings(&self) -> Result<Vec<PortView>, Failure> {
+        let (ports, damaged) = engine::ports(&self.folders).map_err(|error| self.failure(&error))?;
+        for problem in damaged {
+            eprintln!("filter-ctl: {problem}");
+        }
+        Ok(ports)
+    }
+
+    pub(super) fn binding_create(
+        &self,
+        file: &Path,
+        reading: Reading,
+        port: PortArgs,
+    ) -> Result<(), Failure> {
+        let attached = self.bound(file, reading, port)?;
+        self.print(&attached, || show::attached(&attached))
+    }
+
+    /// Puts a document's binding in force.
+    pub(super) fn bound(&self, file: &Path, reading: Reading, port: PortArgs) -> Result<Attached, Failure> {
+        let text = xml::read_profile_file(file)?;
+        let parsed = filter_binding::parse(&text, reading)
+            .map_err(|error| Failure::new(INVALID, error.in_file(file).to_string()))?;
+        let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
+        self.warn(file, &warnings);
+        let PortArgs { mode, fail, count_values } = port;
+        let binding = engine::of_document(&parsed.binding, mode, fail, count_values);
+        let mut attached =
+            self.engine()?.attach_new(&parsed.binding.port, binding).map_err(|error| self.failure(&error))?;
+        attached.warnings = warnings;
+        Ok(attached)
+    }
+
+    pub(super) fn binding_delete(&self, port: &str) -> Result<(), Failure> {
+        self.detached(port)?;
+        let deleted = json!({ "deleted": port });
+        self.print(&deleted, || format!("the binding of {port} is deleted; it is not filtered any more\n"))
+    }
+
+    pub(super) fn binding_list(&self) -> Result<(), Failure> {
+        let ports = self.bindings()?;
+        let list: Vec<_> = ports
+            .iter()
+            .map(|port| {
+                let binding = port.binding.as_ref();
+                json!({
+                    "port": port.port,
+                    "status": port.status,
+                    "profiles": binding.map(|binding| &binding.profiles),
+                    "mac": binding.and_then(|binding| binding.mac.as_ref()),
+                    "owner": binding.and_then(|binding| binding.owner.as_ref()),
+                    "link_device": binding.and_then(|binding| binding.link_device.as_ref()),
+                })
+            })
+            .collect();
+        self.print(&list, || show::bindings(&ports))
+    }
+
+    pub(super) fn binding_dumpxml(&self, port: &str) -> Result<(), Failure> {
+        let text = self.binding_document(port)?;
+        self.print(&json!({ "port": port, "xml": text }), || text.clone())
+    }
+
+    /// The document of a port's binding.
+    pub(super) fn binding_document(&self, port: &str) -> Result<String, Failure> {
+        let ports = self.bindings()?;
+        let view = ports
+            .iter()
+            .find(|view| view.port == port)
+            .ok_or_else(|| self.failure(&EngineError::not_attached(port)))?;
+        let document = engine::document(view).map_err(|error| self.failure(&error))?;
+        Ok(filter_binding::print(&document))
+    }
+}
