@@ -3,8 +3,13 @@
 pub mod cli;
 pub mod frames;
 pub mod generate;
+pub mod golden;
+pub mod libvirt;
+pub mod measured;
 pub mod net;
+pub mod netfilter;
 pub mod not_run;
 pub mod ports;
 pub mod scene;
 pub mod stall;
+pub mod walked;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use filter_common::{Counter, Direction, LEARNED_IP4, LEARNED_MAC, Verdict, record_flags};
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, DatapathError, LoadOptions, PortSpec, Prepared, Retired};
-use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then};
+use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use filter_ctl::reference::{Learned, Port};
 
 use crate::not_run::not_run;
@@ -114,7 +114,7 @@ impl TestPort {
             port: self.number,
             image,
             counters: &counters,
-            flags: flags(port),
+            flags: flags(policy, port),
             fail_open: false,
             mac: port.mac,
             ip4: &ip4,
@@ -167,12 +167,13 @@ fn families(port: &Port) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
     (ip4, ip6)
 }
 
-/// The port's modes as the data path knows them: bits of [`record_flags`].
-pub fn flags(port: &Port) -> u32 {
+/// What the data path knows of the port's modes and of what the policy asks for: bits of [`record_flags`].
+pub fn flags(policy: &Policy, port: &Port) -> u32 {
     let modes = [
         (port.strict, record_flags::STRICT),
         (port.learn_mac, record_flags::LEARN_MAC),
         (port.learn_ip4, record_flags::LEARN_IP4),
+        (policy.asks(Field::TcpOption), record_flags::TCP_OPTIONS),
     ];
     modes.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag)
 }
@@ -215,6 +216,7 @@ impl Rules {
 
     /// A step that gives a verdict, under the rule of that name, where all tests hold.
     pub fn verdict(&mut self, name: &str, when: Vec<Test>, verdict: Verdict) -> Step {
+        let when = when.into_iter().map(When::Is).collect();
         Step { when, rule: Some(self.rule(name)), then: Then::Verdict(verdict) }
     }
 
@@ -226,13 +228,13 @@ impl Rules {
 
 /// A test for one number.
 pub fn number(field: Field, value: u32) -> Test {
-    Test { field, any_of: vec![Atom::Range(value, value)] }
+    Test::number(field, value)
 }
 
 /// A test for one MAC address.
 pub fn mac(field: Field, address: [u8; 6]) -> Test {
     let value = address.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte));
-    Test { field, any_of: vec![Atom::Mac { value, mask: 0xffff_ffff_ffff }] }
+    Test::is(field, Atom::Mac { value, mask: 0xffff_ffff_ffff })
 }
 
 /// A policy that has nothing against any frame, under the rules `out` and `in`.

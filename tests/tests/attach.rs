@@ -144,8 +144,8 @@ fn honest_traffic_of_a_stack_passes_and_its_spoofs_do_not() {
             ip("addr add 192.0.2.66/24 dev eth0");
             ip("link set dev eth0 up");
         });
-        let own = |field| Test { field, any_of: vec![Atom::OwnIp] };
-        let own_mac = Test { field: Field::SrcMac, any_of: vec![Atom::OwnMac] };
+        let own = |field| Test::is(field, Atom::OwnIp);
+        let own_mac = Test::is(Field::SrcMac, Atom::OwnMac);
         let mut rules = Rules::default();
         let out = vec![
             rules.verdict("arp", vec![own_mac.clone(), own(Field::ArpSrcIp)], Verdict::Pass),
@@ -270,7 +270,7 @@ fn the_guard_names_each_reason_on_a_real_tap() {
                 let wire = if direction == Direction::Out { &vm } else { &host };
                 for (frame, expected) in [(&bad, Some(reason)), (&near_miss, None)] {
                     let frame = match tag {
-                        Some(tci) => tagged(frame, ether_type::VLAN, tci),
+                        Some((kind, tci)) => tagged(frame, kind, tci),
                         None => frame.clone(),
                     };
                     let before = (dropped(direction, reason), all_dropped(direction));
@@ -307,6 +307,44 @@ fn the_guard_names_each_reason_on_a_real_tap() {
     });
 }
 
+/// The kernel takes the outermost tag out of what a guest sends and says of which type it was; in `libvirt` mode
+/// that is the frame's type.
+#[test]
+fn the_type_of_a_tag_outside_the_frame_is_known() {
+    with_datapath("the_type_of_a_tag_outside_the_frame_is_known", |_, mut datapath| {
+        let vm = tap("vm");
+        let kinds = [ether_type::VLAN, ether_type::SERVICE_VLAN];
+        let inner = datagram(Direction::Out, 9, b"tagged");
+        for mode in [strict(), Port::default()] {
+            let field = if mode.strict { Field::TagType } else { Field::EtherType };
+            let mut rules = Rules::default();
+            let out = kinds
+                .iter()
+                .map(|&kind| {
+                    let when = vec![
+                        number(field, kind.into()),
+                        number(Field::TagType, kind.into()),
+                        number(Field::TagId, 5),
+                        number(Field::VlanPriority, 3),
+                        number(Field::Encapsulated, ether_type::IPV4.into()),
+                    ];
+                    rules.verdict(&format!("{kind:x}"), when, Verdict::Drop)
+                })
+                .collect::<Vec<_>>();
+            let rest = rules.verdict("rest", Vec::new(), Verdict::Pass);
+            let to_vm = vec![rest.clone()];
+            let policy = rules.policy([out, vec![rest]].concat(), to_vm);
+            let port = filter(&mut datapath, "vm", &policy, &mode);
+            for kind in kinds {
+                vm.send(&tagged(&inner, kind, 0x6005));
+                let counted = kinds.map(|kind| port.count(&datapath, &format!("{kind:x}")).packets);
+                let expected = kinds.map(|other| u64::from(other <= kind));
+                assert_eq!(counted, expected, "{kind:x}, strict {}", mode.strict);
+            }
+        }
+    });
+}
+
 /// What a guest with segmentation offload sends is one frame here and many on the wire.
 #[test]
 fn super_frames_count_as_their_segments() {
@@ -318,7 +356,7 @@ fn super_frames_count_as_their_segments() {
         let mut rules = Rules::default();
         let mut program = |direction: Direction| {
             let seen = Step {
-                when: vec![number(Field::Protocol, 6)],
+                when: vec![number(Field::Protocol, 6).into()],
                 rule: Some(rules.rule(&format!("{direction} seen"))),
                 then: Then::Go(1),
             };

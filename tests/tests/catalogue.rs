@@ -4,23 +4,23 @@
 use std::collections::BTreeSet;
 
 use filter_common::parse::parse;
-use filter_common::{DropReason, Key, SliceFrame, Tag};
-use filter_ctl::reference::Packet;
-use filter_tests::frames::{Case, catalogue};
+use filter_common::{DropReason, Key, SliceFrame, Tag, record_flags};
+use filter_ctl::reference::{Packet, VlanTag};
+use filter_tests::frames::{Case, Tag as OuterTag, catalogue};
 
-fn of_parser(frame: &[u8], tag: Option<u16>) -> Option<DropReason> {
+fn of_parser(frame: &[u8], tag: Option<OuterTag>) -> Option<DropReason> {
     let frame = match tag {
-        Some(tci) => SliceFrame::with_tag(frame, Tag { tci }),
+        Some((ether_type, tci)) => SliceFrame::with_tag(frame, Tag { ether_type, tci }),
         None => SliceFrame::new(frame),
     };
-    parse(&frame, true, &mut Key::new(), 0).anomaly()
+    parse(&frame, record_flags::STRICT, &mut Key::new(), 0).anomaly()
 }
 
-fn of_reference(frame: &[u8], tag: Option<u16>) -> Option<DropReason> {
-    Packet::read(frame, tag, true).anomaly()
+fn of_reference(frame: &[u8], tag: Option<OuterTag>) -> Option<DropReason> {
+    Packet::read(frame, tag.map(|(ether_type, tci)| VlanTag { ether_type, tci }), true).anomaly()
 }
 
-fn failures(judge: fn(&[u8], Option<u16>) -> Option<DropReason>) -> Vec<String> {
+fn failures(judge: fn(&[u8], Option<OuterTag>) -> Option<DropReason>) -> Vec<String> {
     let mut failures = Vec::new();
     for Case { name, reason, bad, near_miss, tag } in catalogue() {
         let found = judge(&bad, tag);

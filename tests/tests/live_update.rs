@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use aya::programs::SchedClassifier;
 use aya::{TestRun, TestRunOptions};
 use filter_common::parse::parse;
-use filter_common::{Cause, Direction, Key, Node, Nodes, SliceFrame, Verdict, walk};
+use filter_common::{Cause, Direction, Key, Node, Nodes, SliceFrame, Verdict, record_flags, walk};
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, LOOPBACK, Retired};
-use filter_ctl::policy::{Field, Policy, Step, Then};
+use filter_ctl::policy::{Field, Policy, Step, Then, When};
 use filter_tests::frames::{Ipv4, PEER, PEER_IP4, VM, VM_IP4, ether_type, ethernet, udp};
 use filter_tests::net::{Namespace, SOON, bridge, ifindex, obstacle, tap};
 use filter_tests::not_run::not_run;
@@ -119,13 +119,13 @@ fn program(rules: &mut Rules, direction: Direction, first: Kind, other: Verdict)
     // All else is decided at once, or each kind of packets would have graphs of its own, and they be large.
     let datagrams = vec![number(Field::IpVersion, 4), number(Field::Protocol, 17)];
     let mut steps = vec![
-        Step { when: datagrams, rule: None, then: Then::Go(2) },
+        Step { when: datagrams.into_iter().map(When::Is).collect(), rule: None, then: Then::Go(2) },
         rules.verdict(&named(direction, "other"), Vec::new(), other),
     ];
     let others = way(rules, direction, second, 3);
     let asked = number(Field::SrcPort, u32::from(first.ports().0));
     let start = 3 + others.len();
-    steps.push(Step { when: vec![asked], rule: None, then: Then::Go(start) });
+    steps.push(Step { when: vec![asked.into()], rule: None, then: Then::Go(start) });
     steps.extend(others);
     steps.extend(way(rules, direction, first, start));
     steps
@@ -309,7 +309,7 @@ fn a_mix_would_show() {
         for (direction, kind) in ways() {
             let mut key = Key::new();
             let frame = kind.frame(direction, b"flood");
-            let parsed = parse(&SliceFrame::new(&frame), true, &mut key, 0);
+            let parsed = parse(&SliceFrame::new(&frame), record_flags::STRICT, &mut key, 0);
             let root = before.roots[parsed.class().expect("the frame is sound").root(direction)];
             let strays = |left: &usize| {
                 let left = Cell::new(*left);

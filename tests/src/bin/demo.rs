@@ -112,7 +112,7 @@ impl Demo<'_> {
         heading("Why was the spoofed datagram dropped? Asked of the loaded program, counted nowhere");
         let hex = hex(&spoofed_datagram(1));
         let text = self.run(&format!("explain {PORT} --hex {hex}"));
-        self.expect(text.contains("drop by rule no-ip-spoofing/foreign-ip4"), "explain names another rule");
+        self.expect(text.contains("drop by rule own-ip-only/foreign-ip4"), "explain names another rule");
 
         heading("Detach");
         self.run(&format!("detach {PORT}"));
@@ -259,7 +259,7 @@ impl Demo<'_> {
         println!("  spoofed  sent {:>8}                       leaked {leaked}", get(&spoofed));
         let grown = self.counts().since(&before);
         for (rule, expected) in [("own-ip4", sent), ("foreign-ip4", get(&spoofed))] {
-            let counted = grown.get(&format!("rule no-ip-spoofing/{rule}")).copied().unwrap_or_default();
+            let counted = grown.get(&format!("rule own-ip-only/{rule}")).copied().unwrap_or_default();
             self.expect(
                 counted == u64::from(expected),
                 format!("{rule} counted {counted} of {expected} frames"),

@@ -20,6 +20,8 @@ pub mod protocol {
     pub const ROUTING: u8 = 43;
     /// IPv6 fragment header.
     pub const FRAGMENT: u8 = 44;
+    /// DCCP.
+    pub const DCCP: u8 = 33;
     /// Encapsulating security payload.
     pub const ESP: u8 = 50;
     /// Authentication header.

@@ -24,6 +24,9 @@ pub mod ether_type {
     pub const EXPERIMENT: u16 = 0x88b5;
 }
 
+/// A VLAN tag that stands beside a frame's bytes: its EtherType, and its control information.
+pub type Tag = (u16, u16);
+
 /// An Ethernet frame.
 pub fn ethernet(destination: Mac, source: Mac, kind: u16, payload: &[u8]) -> Vec<u8> {
     [&destination[..], &source, &kind.to_be_bytes(), payload].concat()
@@ -48,12 +51,17 @@ pub fn snap(frame: &[u8]) -> Vec<u8> {
 
 /// A configuration BPDU: the payload of LLC 42-42-03.
 pub fn bpdu() -> Vec<u8> {
-    let mut bytes = vec![0, 0, 0, 0, 1];
+    let mut bytes = vec![0, 0, 0, 0, 1]; // protocol, version, type, flags
     bytes.extend([0x80, 0x01, 0x52, 0x54, 0, 1, 2, 3]); // root
     bytes.extend([0, 0, 0, 4]); // cost
     bytes.extend([0x80, 0x02, 0x52, 0x54, 0, 1, 2, 4]); // bridge
     bytes.extend([0x80, 0x03, 1, 0, 20, 0, 2, 0, 15, 0]); // port, age, max age, hello, delay
     bytes
+}
+
+/// A topology change notification: likewise.
+pub fn topology_change() -> Vec<u8> {
+    vec![0, 0, 0, 0x80]
 }
 
 /// An ARP or RARP packet.

@@ -14,10 +14,10 @@ pub use catalogue::{Case, catalogue};
 pub use ip::{
     Header, Ipv4, Ipv6, authentication, destination_options, fragment, hop_by_hop, protocol, routing,
 };
-pub use link::{Arp, bpdu, ether_type, ethernet, llc, snap, tagged};
+pub use link::{Arp, Tag, bpdu, ether_type, ethernet, llc, snap, tagged, topology_change};
 pub use upper::{
-    advertisement, dhcp, icmp, icmp6, igmp, link_layer, options, redirect, router_advertisement,
-    router_solicitation, sctp, solicitation, tcp, udp, udp_lite,
+    advertisement, dccp, dhcp, icmp, icmp6, igmp, link_layer, options, redirect, router_advertisement,
+    router_solicitation, sctp, solicitation, tcp, udp, udp_lite, with_options,
 };
 
 /// A MAC address.

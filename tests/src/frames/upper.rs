@@ -37,6 +37,24 @@ pub fn sctp(source: u16, destination: u16) -> Vec<u8> {
     bytes
 }
 
+/// A DCCP request for service 0 (RFC 4340 section 5); its checksum is left 0.
+pub fn dccp(source: u16, destination: u16) -> Vec<u8> {
+    let mut bytes = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+    // Offset in words; all of it is covered; type 0 with long sequence numbers; reserved; sequence; service.
+    bytes.extend([5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    bytes
+}
+
+/// `segment`, a TCP segment without options, with these: their length is made a multiple of 4 by no-operations.
+pub fn with_options(segment: &[u8], options: &[u8]) -> Vec<u8> {
+    let mut bytes = segment[..20].to_vec();
+    bytes.extend(options);
+    bytes.resize(bytes.len().next_multiple_of(4), 1);
+    bytes[12] = (bytes.len() as u8 / 4) << 4;
+    bytes.extend(&segment[20..]);
+    bytes
+}
+
 /// An ICMP message.
 pub fn icmp(kind: u8, code: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind, code, 0, 0, 0, 1, 0, 1];

@@ -3,14 +3,14 @@
 use super::pool;
 use super::rng::Rng;
 use crate::frames::{
-    Arp, Header, Ipv4, Ipv6, Mac, VM, advertisement, authentication, bpdu, catalogue, destination_options,
-    dhcp, ether_type, ethernet, fragment, hop_by_hop, icmp, icmp6, igmp, link_layer, llc, options, patched,
-    protocol, redirect, router_advertisement, router_solicitation, routing, sctp, snap, solicitation, tagged,
-    tcp, udp, udp_lite,
+    Arp, Header, Ipv4, Ipv6, Mac, Tag, VM, advertisement, authentication, bpdu, catalogue, dccp,
+    destination_options, dhcp, ether_type, ethernet, fragment, hop_by_hop, icmp, icmp6, igmp, link_layer,
+    llc, options, patched, protocol, redirect, router_advertisement, router_solicitation, routing, sctp,
+    snap, solicitation, tagged, tcp, topology_change, udp, udp_lite, with_options,
 };
 
 /// A frame, and the tag that was taken out of it.
-pub fn frame(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
+pub fn frame(rng: &mut Rng) -> (Vec<u8>, Option<Tag>) {
     if rng.chance(4) {
         return from_catalogue(rng);
     }
@@ -24,8 +24,8 @@ pub fn frame(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
         13..50 => ethernet(destination, source, ether_type::IPV4, &ip4(rng)),
         50..91 => ethernet(destination, source, ether_type::IPV6, &ip6(rng)),
         91..95 => ethernet(destination, source, rng.pick(pool::ETHER_TYPES), &bytes(rng, 64)),
-        95..98 => llc(destination, source, [rng.pick(&[0x42, 0xaa, 0xe0]), 0xaa, 3], &bytes(rng, 40)),
-        _ => llc([0x01, 0x80, 0xc2, 0, 0, 0], source, [0x42, 0x42, 3], &bpdu()),
+        95..97 => llc(destination, source, [rng.pick(&[0x42, 0xaa, 0xe0]), 0xaa, 3], &bytes(rng, 40)),
+        _ => llc([0x01, 0x80, 0xc2, 0, 0, 0], source, [0x42, 0x42, 3], &spanning_tree(rng)),
     };
     if rng.chance(8) && frame.len() < 1000 {
         frame = snap(&frame);
@@ -39,7 +39,8 @@ pub fn frame(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
             frame = tagged(&frame, rng.pick(&kind), rng.pick(pool::TAGS));
         }
     }
-    let tag = rng.chance(10).then(|| rng.pick(pool::TAGS));
+    let outer = [ether_type::VLAN, ether_type::SERVICE_VLAN];
+    let tag = rng.chance(15).then(|| (rng.pick(&outer), rng.pick(pool::TAGS)));
     if rng.chance(35) {
         for _ in 0..=rng.below(3) {
             spoil(rng, &mut frame);
@@ -49,7 +50,7 @@ pub fn frame(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
 }
 
 /// A frame of the catalogue, or what one byte makes of it.
-fn from_catalogue(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
+fn from_catalogue(rng: &mut Rng) -> (Vec<u8>, Option<Tag>) {
     thread_local! {
         static CASES: Vec<crate::frames::Case> = catalogue();
     }
@@ -61,6 +62,27 @@ fn from_catalogue(rng: &mut Rng) -> (Vec<u8>, Option<u16>) {
         }
         (frame, case.tag)
     })
+}
+
+/// A BPDU, mostly a configuration.
+fn spanning_tree(rng: &mut Rng) -> Vec<u8> {
+    if rng.chance(20) {
+        return topology_change();
+    }
+    let mut bytes = bpdu();
+    bytes[3] = rng.pick(&[0, 0, 2]);
+    bytes[4] = rng.pick(&[0, 1, 0x80, 0x3c]);
+    for bridge in [5, 17] {
+        if rng.chance(50) {
+            bytes[bridge + 2..bridge + 8].copy_from_slice(&rng.pick(pool::MACS));
+        }
+    }
+    bytes[13..17].copy_from_slice(&rng.pick(&[0, 4, 200_000, u32::MAX]).to_be_bytes());
+    if rng.chance(20) {
+        let at = 5 + rng.below(bytes.len() - 5);
+        bytes[at] = rng.byte();
+    }
+    bytes
 }
 
 /// Destination and source: mostly the virtual machine talks to somebody, or somebody to it.
@@ -200,9 +222,12 @@ fn upper(rng: &mut Rng, protocol: u8, six: bool) -> Vec<u8> {
     let (source, destination) = (rng.pick(pool::PORTS), rng.pick(pool::PORTS));
     match protocol {
         protocol::TCP => {
-            let flags = rng.pick(&[2, 0x12, 0x10, 0x18, 0x11, 0x14, 0x29, 0, 3, 6, 0xc2]);
-            let mut segment = tcp(source, destination, flags, &bytes(rng, 40));
-            segment[12] = rng.pick(&[5, 5, 5, 5, 6, 10, 4, 15u8]) << 4;
+            let segment = tcp(source, destination, rng.pick(pool::TCP_FLAGS), &bytes(rng, 40));
+            let mut segment =
+                if rng.chance(50) { with_options(&segment, &tcp_options(rng)) } else { segment };
+            if rng.chance(30) {
+                segment[12] = rng.pick(&[5, 6, 10, 4, 15u8]) << 4;
+            }
             segment
         }
         protocol::UDP => udp(source, destination, &bytes(rng, 24)),
@@ -210,6 +235,7 @@ fn upper(rng: &mut Rng, protocol: u8, six: bool) -> Vec<u8> {
             udp_lite(source, destination, rng.pick(&[0, 8, 1, 7, 12, 600]), &bytes(rng, 24))
         }
         protocol::SCTP => sctp(source, destination),
+        protocol::DCCP => dccp(source, destination),
         protocol::ICMP if !six => {
             icmp(rng.pick(pool::ICMP_TYPES), rng.pick(pool::ICMP_CODES), &bytes(rng, 32))
         }
@@ -217,6 +243,22 @@ fn upper(rng: &mut Rng, protocol: u8, six: bool) -> Vec<u8> {
         protocol::ICMP6 if six => message(rng),
         _ => bytes(rng, 40),
     }
+}
+
+/// Options of TCP, now and then with a length that is wrong.
+fn tcp_options(rng: &mut Rng) -> Vec<u8> {
+    let mut list = Vec::new();
+    for _ in 0..=rng.below(6) {
+        let kind = rng.pick(pool::TCP_OPTIONS);
+        let length = if rng.chance(85) { rng.pick(&[2, 3, 4, 8, 10u8]) } else { rng.pick(&[0, 1, 40, 255]) };
+        list.push(kind);
+        if kind > 1 {
+            list.push(length);
+            list.extend((2..length.min(10)).map(|_| rng.byte()));
+        }
+    }
+    list.truncate(40);
+    list
 }
 
 /// An ICMPv6 message.

@@ -5,7 +5,8 @@
 
 mod frame;
 mod policy;
-mod pool;
+pub(crate) mod pool;
+mod profile;
 mod rng;
 mod shrink;
 
@@ -13,6 +14,7 @@ use filter_ctl::reference::{Learned, Port};
 
 pub use frame::frame;
 pub use policy::policy;
+pub use profile::{VARIABLES, filter_document, pool_document};
 pub use rng::{Rng, for_each_case};
 pub use shrink::shrink;
 

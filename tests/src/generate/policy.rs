@@ -1,7 +1,7 @@
 //! Random policies, as wild as the type allows: any field in any order, lists, masks with holes, jumps.
 
 use filter_common::{Direction, Verdict};
-use filter_ctl::policy::{Atom, Field, FieldKind, Policy, Program, Rule, RuleKind, Step, Test, Then};
+use filter_ctl::policy::{Atom, Field, FieldKind, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 
 use super::pool;
 use super::rng::Rng;
@@ -29,7 +29,7 @@ fn program(rng: &mut Rng, rules: &mut u32) -> Program {
     let fields: Vec<Field> = if rng.chance(50) {
         Field::ALL.to_vec()
     } else {
-        (0..=rng.below(5)).map(|_| rng.pick(&Field::ALL)).collect()
+        (0..=rng.below(5)).map(|_| rng.pick(Field::ALL)).collect()
     };
     let mut steps: Vec<Step> = (0..count)
         .map(|position| Step {
@@ -69,8 +69,8 @@ fn verdict(rng: &mut Rng) -> Verdict {
     if rng.chance(50) { Verdict::Pass } else { Verdict::Drop }
 }
 
-fn when(rng: &mut Rng, fields: &[Field]) -> Vec<Test> {
-    let one = |field: Field, value: u32| Test { field, any_of: vec![Atom::Range(value, value)] };
+fn when(rng: &mut Rng, fields: &[Field]) -> Vec<When> {
+    let one = |field: Field, value: u32| When::Is(Test::number(field, value));
     let mut tests = Vec::new();
     // What profiles begin with.
     if rng.chance(40) {
@@ -85,9 +85,31 @@ fn when(rng: &mut Rng, fields: &[Field]) -> Vec<Test> {
         }
     }
     for _ in 0..rng.pick(&[0, 1, 1, 1, 2, 2, 3, 4]) {
-        tests.push(test(rng, fields));
+        tests.push(test(rng, fields).into());
+    }
+    if rng.chance(15) {
+        tests.push(rows(rng, fields));
     }
     tests
+}
+
+/// Rows of tests, mostly of the same fields, as parallel lists are.
+fn rows(rng: &mut Rng, fields: &[Field]) -> When {
+    let columns: Vec<Field> = (0..rng.below(4)).map(|_| rng.pick(fields)).collect();
+    let count = rng.pick(&[0, 1, 2, 2, 3, 5, 8, 30]);
+    let row = |rng: &mut Rng| {
+        let fields = columns.iter().map(|&field| if rng.chance(90) { field } else { rng.pick(fields) });
+        let fields: Vec<Field> = fields.collect();
+        fields.into_iter().map(|field| short_test(rng, field)).collect()
+    };
+    When::OneOf((0..count).map(|_| row(rng)).collect())
+}
+
+/// A test with a value or two.
+fn short_test(rng: &mut Rng, field: Field) -> Test {
+    let count = if rng.chance(85) { 1 } else { rng.below(3) };
+    let test = Test::new(field, (0..count).map(|_| atom(rng, field)).collect());
+    if rng.chance(20) { !test } else { test }
 }
 
 fn test(rng: &mut Rng, fields: &[Field]) -> Test {
@@ -98,7 +120,8 @@ fn test(rng: &mut Rng, fields: &[Field]) -> Test {
         26..38 => 2 + rng.below(5),
         _ => 10 + rng.below(40),
     };
-    Test { field, any_of: (0..count).map(|_| atom(rng, field)).collect() }
+    let test = Test::new(field, (0..count).map(|_| atom(rng, field)).collect());
+    if rng.chance(20) { !test } else { test }
 }
 
 fn atom(rng: &mut Rng, field: Field) -> Atom {
@@ -106,7 +129,7 @@ fn atom(rng: &mut Rng, field: Field) -> Atom {
     match field.kind() {
         FieldKind::Number(limit) => number_atom(rng, field, limit),
         FieldKind::Mac if own => Atom::OwnMac,
-        FieldKind::Mac => mac(rng),
+        FieldKind::Mac | FieldKind::BridgeMac => mac(rng),
         FieldKind::Ip4 | FieldKind::Ip if own && rng.chance(70) => Atom::OwnIp,
         FieldKind::Ip6 | FieldKind::Ip if own => {
             if rng.chance(50) {
@@ -130,23 +153,45 @@ fn atom(rng: &mut Rng, field: Field) -> Atom {
 fn number_atom(rng: &mut Rng, field: Field, limit: u32) -> Atom {
     let value = match field {
         Field::EtherType => u32::from(rng.pick(pool::ETHER_TYPES)),
-        Field::VlanId => u32::from(rng.pick(pool::TAGS)) % 4096,
+        Field::TagType => rng.pick(&[0x8100, 0x88a8, 0x9100, 0x8100, 0x88a8, 0x0800]),
+        Field::Snap => rng.pick(&[0, 1]),
+        Field::Encapsulated => u32::from(rng.pick(pool::ENCAPSULATED)),
+        Field::VlanId | Field::TagId => u32::from(rng.pick(pool::TAGS)) % 4096,
         Field::ArpHardware => rng.pick(&[0, 1, 6]),
         Field::ArpProtocol => rng.pick(&[0, 0x0800, 0x86dd]),
         Field::ArpOpcode => rng.below(5) as u32,
         Field::IpVersion => rng.pick(&[0, 4, 6]),
         Field::Protocol => u32::from(rng.pick(pool::PROTOCOLS)),
+        Field::TrafficClass => u32::from(rng.pick(pool::TOS)),
+        Field::TcpFlags => u32::from(rng.pick(pool::TCP_FLAGS)),
+        Field::TcpOption => u32::from(rng.pick(pool::TCP_OPTIONS)),
+        Field::StpType => rng.pick(&[0, 0, 2, 0x80]),
+        Field::StpFlags => rng.pick(&[0, 1, 0x80, 0x3c]),
+        Field::StpRootCost => rng.pick(&[0, 4, 200_000, 0xffff_ffff]),
+        Field::StpRootPriority | Field::StpSenderPriority => rng.pick(&[0, 0x8000, 0x8001, 0x8002]),
+        Field::StpPort => rng.pick(&[0x8001, 0x8003]),
+        Field::StpAge | Field::StpMaxAge | Field::StpHelloTime | Field::StpForwardDelay => {
+            rng.pick(&[0, 0x0100, 0x0200, 0x0f00, 0x1400])
+        }
         Field::Dscp => u32::from(rng.pick(pool::TOS)) / 4,
         Field::SrcPort | Field::DstPort => u32::from(rng.pick(pool::PORTS)),
         Field::IcmpType => u32::from(rng.pick(pool::ICMP_TYPES)),
         Field::IcmpCode => u32::from(rng.pick(pool::ICMP_CODES)),
         _ => rng.below(limit as usize + 1) as u32,
     };
-    match rng.below(10) {
+    match rng.below(12) {
         0..6 => Atom::Range(value, value),
         6 => Atom::Range(0, value),
         7 => Atom::Range(value, limit),
         8 => Atom::Range(value, value.saturating_add(rng.below(64) as u32).min(limit)),
+        9 => {
+            let mask = mask(rng, 32) as u32 & limit;
+            Atom::Bits { mask, value: value & mask }
+        }
+        10 => {
+            let mask = rng.bits() as u32 & rng.pick(&[0x1f, 0x3f, 0xff, u32::MAX]);
+            Atom::Bits { mask, value: value & mask }
+        }
         _ => Atom::Range(0, limit),
     }
 }
@@ -175,11 +220,26 @@ fn mac(rng: &mut Rng) -> Atom {
 }
 
 fn ip4(rng: &mut Rng) -> Atom {
+    if rng.chance(20) {
+        let ends =
+            [0; 2].map(|_| (rng.pick(pool::IP4).to_bits()).wrapping_add(rng.below(3) as u32).wrapping_sub(1));
+        return Atom::Ip4Range { first: ends[0].min(ends[1]), last: ends[0].max(ends[1]) };
+    }
     let mask = mask(rng, 32) as u32;
     Atom::Ip4 { value: rng.pick(pool::IP4).to_bits() & mask, mask }
 }
 
 fn ip6(rng: &mut Rng) -> Atom {
+    if rng.chance(20) {
+        let near = |rng: &mut Rng| match rng.below(6) {
+            0 => 0,
+            1 => u128::MAX,
+            2 => rng.pick(pool::IP6).to_bits() & u128::MAX << (32 * rng.below(4)),
+            _ => rng.pick(pool::IP6).to_bits().wrapping_add(rng.below(3) as u128).wrapping_sub(1),
+        };
+        let ends = [near(rng), near(rng)];
+        return Atom::Ip6Range { first: ends[0].min(ends[1]), last: ends[0].max(ends[1]) };
+    }
     let mask = mask(rng, 128);
     Atom::Ip6 { value: rng.pick(pool::IP6).to_bits() & mask, mask }
 }

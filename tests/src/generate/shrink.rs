@@ -1,6 +1,6 @@
 //! From a policy that fails to a small one that still does.
 
-use filter_ctl::policy::{Policy, Then};
+use filter_ctl::policy::{Policy, Step, Test, Then, When};
 
 /// Takes away steps, tests and values as long as `fails` still holds. Rules keep their numbers.
 pub fn shrink(mut policy: Policy, mut fails: impl FnMut(&Policy) -> bool) -> Policy {
@@ -46,18 +46,46 @@ fn without_step(policy: &Policy, program: usize, step: usize) -> Option<Policy> 
     Some(policy)
 }
 
-/// Without one of a step's tests, or without one of the values of one.
+/// Without one of a step's conditions, one of their rows or its tests, or one of the values of a test.
 fn without_tests(policy: &Policy, program: usize, step: usize) -> Vec<Policy> {
     let mut smaller = Vec::new();
-    for (test, values) in policy.programs[program].steps[step].when.iter().enumerate() {
+    let changed = |change: &dyn Fn(&mut Step)| {
         let mut without = policy.clone();
-        without.programs[program].steps[step].when.remove(test);
-        smaller.push(without);
-        for value in 0..values.any_of.len() {
-            let mut without = policy.clone();
-            without.programs[program].steps[step].when[test].any_of.remove(value);
-            smaller.push(without);
+        change(&mut without.programs[program].steps[step]);
+        without
+    };
+    let here = &policy.programs[program].steps[step];
+    for (condition, when) in here.when.iter().enumerate() {
+        smaller.push(changed(&|step| {
+            step.when.remove(condition);
+        }));
+        let When::OneOf(rows) = when else { continue };
+        for row in 0..rows.len() {
+            let change = |change: &dyn Fn(&mut Vec<Vec<Test>>)| {
+                changed(&|step| {
+                    if let When::OneOf(rows) = &mut step.when[condition] {
+                        change(rows);
+                    }
+                })
+            };
+            smaller.push(change(&|rows| {
+                rows.remove(row);
+            }));
+            smaller.extend((0..rows[row].len()).map(|test| {
+                change(&|rows| {
+                    rows[row].remove(test);
+                })
+            }));
         }
+    }
+    for (test, values) in here.tests().enumerate() {
+        smaller.extend((0..values.any_of.len()).map(|value| {
+            changed(&|step| {
+                if let Some(test) = step.tests_mut().nth(test) {
+                    test.any_of.remove(value);
+                }
+            })
+        }));
     }
     smaller
 }

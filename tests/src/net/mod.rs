@@ -14,6 +14,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::mount::MountPropagationFlags;
+
 pub use wire::{Segmentation, Wire};
 
 /// How long a test waits for what must happen, however busy the machine is.
@@ -63,6 +65,20 @@ impl Namespace {
                 work()
             });
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// The same, with mounts of the thread's own: what `work` mounts, only programs see that it starts. Other
+    /// files are those of all.
+    ///
+    /// # Panics
+    /// If `work` does.
+    pub fn run_with_own_mounts<R: Send>(&self, work: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
+        self.run(|| {
+            sys::leave_mounts()?;
+            let (all, private) = (MountPropagationFlags::REC, MountPropagationFlags::PRIVATE);
+            rustix::mount::mount_change("/", all | private)?;
+            work()
         })
     }
 

@@ -29,6 +29,12 @@ pub(super) fn enter_network(handle: &File) -> io::Result<()> {
     check(unsafe { libc::setns(handle.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
+/// Puts the current thread, and what it starts from now on, into a mount namespace of its own.
+pub(super) fn leave_mounts() -> io::Result<()> {
+    // SAFETY: no memory is involved; the thread gets a root and a current folder of its own, the same as before.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) }).map(drop)
+}
+
 /// Says which index the tap is to have that is made next from the opened `/dev/net/tun`.
 pub(super) fn choose_index(file: &File, ifindex: u32) -> io::Result<()> {
     // SAFETY: the number lives as long as the call, which reads it.

@@ -52,7 +52,7 @@ fn add_tags(cases: &mut Vec<Case>, datagram: &[u8]) {
             tags(&[(old, 5), (old, 6)])
         }),
         Case {
-            tag: Some(5),
+            tag: Some((s, 5)),
             ..case(R::VlanTooMany, "two tags and one outside", tags(&[(c, 6), (c, 7)]), tags(&[(c, 6)]))
         },
         case(
@@ -62,7 +62,7 @@ fn add_tags(cases: &mut Vec<Case>, datagram: &[u8]) {
             tags(&[(c, 0x6000), (c, 5)]),
         ),
         Case {
-            tag: Some(0x2000),
+            tag: Some((c, 0x2000)),
             ..case(R::VlanPriorityStacked, "a priority tag and one outside", tags(&[(c, 0)]), tags(&[(c, 1)]))
         },
         case(R::VlanReserved, "identifier 4095", tags(&[(c, 0x0fff)]), tags(&[(c, 0x0ffe)])),

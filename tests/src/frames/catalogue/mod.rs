@@ -8,7 +8,7 @@ mod upper;
 
 use filter_common::DropReason;
 
-use super::{Ipv4, Ipv6, PEER, VM, ether_type, ethernet};
+use super::{Ipv4, Ipv6, PEER, Tag, VM, ether_type, ethernet};
 
 /// A frame that the guard drops, and one that differs as little as possible and passes it.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Case {
     /// Its sound neighbour.
     pub near_miss: Vec<u8>,
     /// The tag that was taken out of either.
-    pub tag: Option<u16>,
+    pub tag: Option<Tag>,
 }
 
 /// All cases, in the order of the reasons' numbers.
