@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::tasks::{check, demo, release, test};
+use crate::tasks::{check, demo, libvirt, release, test};
 use crate::{lint, setup};
 
 const HELP: &str = "\
@@ -21,6 +21,11 @@ Tasks:
   test [--quick] [ARGS]  check, all tests (release profile), lint-object, and what did not run and why.
                          ARGS go to `cargo test`, for example a test's name or `-p filter-common`
                          --quick leaves out check and runs property tests with few cases
+  test --libvirt [OPTIONS]
+                         Nothing but random network filters before a live libvirt, which is installed if it
+                         is missing (minutes; not part of `test`). --filters, --frames and --seed take a
+                         number; --profile is `stateless` (usual) or `any`; --record FOLDER keeps what was
+                         found, --replay FOLDER measures it again
   lint-object [FILE]     Look for slow code in the BPF object (default: the one of this tree, built first)
   demo                   Build, then run the demo (needs root)
   help                   This text
@@ -42,6 +47,9 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
         Some("build") => nothing_more("build", &rest).and_then(|()| release::run()).map(done),
         Some("check") => nothing_more("check", &rest).and_then(|()| check::run()).map(done),
         Some("demo") => nothing_more("demo", &rest).and_then(|()| demo::run()),
+        Some("test") if rest.first().is_some_and(|first| first == "--libvirt") => {
+            libvirt::run(&libvirt::Options::from_arguments(rest[1..].to_vec())?)
+        }
         Some("test") => test::run(&test::Options::from_arguments(rest)),
         Some("lint-object") => match rest.as_slice() {
             [] => lint::run_on_tree(),

@@ -8,6 +8,7 @@
 
 mod apt;
 mod bpffs;
+pub mod libvirt;
 mod linker;
 mod rust_src;
 mod tools;

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod libvirt;
 pub mod not_run;
 pub mod release;
 pub mod test;
