@@ -11,6 +11,7 @@ mod scope;
 mod tests;
 mod tests_of;
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -172,6 +173,41 @@ fn missing(profile: &ProfileName, name: &ProfileName, location: Location) -> Res
     }
 }
 
+/// Counts a reference that is about to be followed. `path`: the profiles on the way to it. Refuses circles, and
+/// what leads too deep or is too much.
+fn follow(path: &[impl Borrow<ProfileName>], to: &ProfileName, references: &mut usize) -> Result<(), String> {
+    if let Some(start) = path.iter().position(|on_the_way| on_the_way.borrow() == to) {
+        let mut way: Vec<&str> = path[start..].iter().map(|name| name.borrow().as_str()).collect();
+        way.push(to.as_str());
+        return Err(format!("references lead in a circle: {}", way.join(" → ")));
+    }
+    *references += 1;
+    if *references > MAX_REFERENCES {
+        return Err(format!("more than {MAX_REFERENCES} references, references to references included"));
+    }
+    if path.len() >= MAX_DEPTH {
+        return Err(format!("more than {MAX_DEPTH} references within each other"));
+    }
+    Ok(())
+}
+
+/// Tells entries or rules without names apart: by what they say, and equal ones by their order.
+#[derive(Debug, Default)]
+struct Copies(HashMap<u64, usize>);
+
+impl Copies {
+    /// `#`, a hash and a count. The hash is stable within one version of filter-ctl, and where it is not a
+    /// counter starts again.
+    fn identify(&mut self, what: &impl Hash) -> String {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let hash = hasher.finish();
+        let copy = self.0.entry(hash).or_default();
+        *copy += 1;
+        format!("#{hash:016x}.{copy}")
+    }
+}
+
 /// What ACCEPT means where a pool stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accept {
@@ -254,7 +290,7 @@ impl Resolver<'_> {
     ) -> Result<(), ResolveError> {
         self.path.push(profile.name.clone());
         let mut position = 0;
-        let mut seen: HashMap<u64, usize> = HashMap::new();
+        let mut copies = Copies::default();
         for item in &pool.items {
             match item {
                 Item::Reference(reference) => {
@@ -262,7 +298,7 @@ impl Resolver<'_> {
                 }
                 Item::Entry(entry) => {
                     position += 1;
-                    let rule = self.entry_rule(profile, entry, position, &mut seen);
+                    let rule = self.entry_rule(profile, entry, position, &mut copies);
                     if entry.traffic.is_some_and(|traffic| traffic != direction) {
                         continue;
                     }
@@ -303,20 +339,7 @@ impl Resolver<'_> {
     ) -> Result<(), ResolveError> {
         let error = |message: String| error_at(&profile.name, reference.location, message);
         let name = &reference.profile;
-        if let Some(start) = self.path.iter().position(|on_the_way| on_the_way == name) {
-            let mut way: Vec<&str> = self.path[start..].iter().map(ProfileName::as_str).collect();
-            way.push(name.as_str());
-            return Err(error(format!("references lead in a circle: {}", way.join(" → "))));
-        }
-        self.references += 1;
-        if self.references > MAX_REFERENCES {
-            return Err(error(format!(
-                "more than {MAX_REFERENCES} references, references to references included"
-            )));
-        }
-        if self.path.len() >= MAX_DEPTH {
-            return Err(error(format!("more than {MAX_DEPTH} references within each other")));
-        }
+        follow(&self.path, name, &mut self.references).map_err(error)?;
         let library = self.library;
         let inner = library.profile(name).ok_or_else(|| missing(&profile.name, name, reference.location))?;
         let inside = scope.inside(&reference.parameters).map_err(error)?;
@@ -333,24 +356,12 @@ impl Resolver<'_> {
     }
 
     /// The rule of an entry: by its name, or, without one, by what it says.
-    fn entry_rule(
-        &mut self,
-        profile: &Profile,
-        entry: &Entry,
-        position: usize,
-        seen: &mut HashMap<u64, usize>,
-    ) -> u32 {
+    fn entry_rule(&mut self, profile: &Profile, entry: &Entry, position: usize, copies: &mut Copies) -> u32 {
         if let Some(name) = &entry.name {
             return self.rule(&profile.name, RuleKind::Entry(name.to_string()), &format!("entry {name}"));
         }
-        // Equal entries are told apart by their order; the hash is stable within one version of filter-ctl,
-        // and where it is not a counter starts again.
-        let mut hasher = DefaultHasher::new();
-        (entry.action, entry.traffic.map(Direction::index), &entry.conditions).hash(&mut hasher);
-        let hash = hasher.finish();
-        let copy = seen.entry(hash).or_default();
-        *copy += 1;
-        let identity = format!("entry #{hash:016x}.{copy}");
+        let says = (entry.action, entry.traffic.map(Direction::index), &entry.conditions);
+        let identity = format!("entry {}", copies.identify(&says));
         self.rule(&profile.name, RuleKind::Entry(format!("#{position}")), &identity)
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use filter_common::parse::{ether_type, protocol};
 
-use super::variables::{Given, Iterated};
+use super::variables::{Given, Iterated, combination};
 use super::{Instance, Placement};
 use crate::model::Mode;
 use crate::model::nwfilter::{AttributeName, Family, Literal, Protocol, RuleDirection};
@@ -124,7 +124,7 @@ impl Reader<'_, '_> {
         match self.protocol {
             Protocol::Mac => vec![],
             Protocol::Vlan => vec![number(self.link_type, ether_type::VLAN)],
-            Protocol::Stp => vec![When::Is(mac_test(Field::DstMac, STP_GROUP, ALL_MAC))],
+            Protocol::Stp => vec![When::Is(to_stp_group())],
             Protocol::Arp => vec![number(self.link_type, ether_type::ARP)],
             Protocol::Rarp => vec![number(self.link_type, ether_type::RARP)],
             Protocol::Ip => vec![number(self.link_type, ether_type::IPV4)],
@@ -200,10 +200,10 @@ impl Reader<'_, '_> {
 
     /// A part's condition; `None` if it never holds.
     fn part(&self, part: &Part) -> Result<Option<When>, String> {
-        let mut fixed = Row::new();
+        let mut row = Row::new();
         for (attribute, given) in self.instance.rule.attributes.iter().zip(&self.instance.fixed) {
             if let Some(given) = given {
-                fixed.insert(attribute.name, (given, attribute.negated));
+                row.insert(attribute.name, (given, attribute.negated));
             }
         }
         let iterators: Vec<&Iterated> =
@@ -215,15 +215,10 @@ impl Reader<'_, '_> {
         let mut ways: Ways = Vec::new();
         let mut lone: Option<Test> = None;
         for number in 0..rows {
-            let mut row = fixed.clone();
-            let mut rest = number;
-            for iterated in &iterators {
-                let values = &iterated.rows[rest % iterated.rows.len()];
-                rest /= iterated.rows.len();
-                for (&position, given) in iterated.attributes.iter().zip(values) {
-                    let attribute = &self.instance.rule.attributes[position];
-                    row.insert(attribute.name, (given, attribute.negated));
-                }
+            // Each combination has values for the same attributes, in the place of those before.
+            for (position, given) in combination(iterators.iter().copied(), number) {
+                let attribute = &self.instance.rule.attributes[position];
+                row.insert(attribute.name, (given, attribute.negated));
             }
             let mut these: Ways = vec![Vec::new()];
             for &main in &part.mains {
@@ -444,12 +439,12 @@ impl Reader<'_, '_> {
         field: Field,
     ) -> Result<Test, String> {
         let mask = match mask.and_then(|mask| row.get(&mask)) {
-            Some((Given::Literal(Literal::Mac(mask)), _)) => bits(mask.0),
+            Some((Given::Literal(Literal::Mac(mask)), _)) => mask.bits(),
             _ => ALL_MAC,
         };
         match given {
             Given::OwnMac => Ok(Test::is(field, Atom::OwnMac)),
-            Given::Literal(Literal::Mac(mac)) => Ok(mac_test(field, bits(mac.0), mask)),
+            Given::Literal(Literal::Mac(mac)) => Ok(mac_test(field, mac.bits(), mask)),
             _ => Err(self.wrong(main, "a MAC address")),
         }
     }
@@ -545,12 +540,13 @@ fn any(field: Field) -> Test {
     Test::is(field, Atom::Range(0, u32::MAX))
 }
 
-fn mac_test(field: Field, value: u64, mask: u64) -> Test {
-    Test::is(field, Atom::Mac { value: value & mask, mask })
+/// The test that a frame goes to the group address of spanning tree.
+pub(super) fn to_stp_group() -> Test {
+    mac_test(Field::DstMac, STP_GROUP, ALL_MAC)
 }
 
-fn bits(octets: [u8; 6]) -> u64 {
-    octets.iter().fold(0, |bits, &octet| bits << 8 | u64::from(octet))
+fn mac_test(field: Field, value: u64, mask: u64) -> Test {
+    Test::is(field, Atom::Mac { value: value & mask, mask })
 }
 
 /// The first `count` of `width` bits.

@@ -13,7 +13,7 @@
 use filter_common::parse::ether_type;
 use filter_common::{Direction, Verdict};
 
-use super::conditions::conditions;
+use super::conditions::{conditions, to_stp_group};
 use super::layers::{IpLayer, Layers, LinkEntry, LinkLayer, Placed};
 use super::tree::{Instance, Tree};
 use super::variables::Table;
@@ -24,9 +24,6 @@ use crate::model::{Location, Mode, Profile};
 use crate::policy::{Atom, Field, RuleKind, Step, Test, Then, When};
 use crate::resolve::scope::Scope;
 use crate::resolve::{Accept, MAX_STEPS, ResolveError, Resolver, error_at};
-
-/// The group address of spanning tree.
-const STP_GROUP: Atom = Atom::Mac { value: 0x0180_c200_0000, mask: 0xffff_ffff_ffff };
 
 /// What accepting means in one part of a filter, with the steps that lead to the next part.
 struct Part {
@@ -246,7 +243,7 @@ fn enters(chain: &Chain, link_type: Field) -> Option<Test> {
     match chain.kind() {
         ChainKind::Root | ChainKind::Mac => None,
         ChainKind::Vlan => of_type(ether_type::VLAN),
-        ChainKind::Stp => Some(Test::is(Field::DstMac, STP_GROUP)),
+        ChainKind::Stp => Some(to_stp_group()),
         ChainKind::Arp => of_type(ether_type::ARP),
         ChainKind::Rarp => of_type(ether_type::RARP),
         ChainKind::Ipv4 => of_type(ether_type::IPV4),

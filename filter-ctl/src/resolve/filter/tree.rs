@@ -1,18 +1,12 @@
 //! The rules of a tree of filters, in the order in which libvirt goes through them.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use super::variables::{Given, Iterated, Table, Values};
+use super::variables::{Given, Iterated, Table, Values, combination};
 use crate::model::nwfilter::{Chain, ChainKind, Filter, FilterItem, FilterRule};
 use crate::model::{Body, Location, Profile, ProfileName};
-use crate::resolve::{Library, ResolveError, error_at, missing};
+use crate::resolve::{Copies, Library, ResolveError, error_at, follow, missing};
 
-/// How deep references may lead.
-const MAX_DEPTH: usize = 32;
-/// How many references may be followed: references to references multiply.
-const MAX_REFERENCES: usize = 10_000;
 /// How many rules a tree may have where each value is counted by itself.
 const MAX_EXPANDED: usize = 20_000;
 
@@ -104,17 +98,12 @@ impl<'a> Instance<'a> {
     pub fn expand(&self) -> impl Iterator<Item = Instance<'a>> {
         (0..self.combinations()).map(|number| {
             let mut one = Self { iterated: Vec::new(), ..self.clone() };
-            let mut rest = number;
             let mut values = Vec::new();
-            for iterated in &self.iterated {
-                let row = &iterated.rows[rest % iterated.rows.len()];
-                rest /= iterated.rows.len();
-                for (&position, given) in iterated.attributes.iter().zip(row) {
-                    one.fixed[position] = Some(given.clone());
-                    let name = self.rule.attributes[position].name;
-                    let kind = self.rule.protocol.and_then(|protocol| protocol.specification(name));
-                    values.extend(kind.map(|specification| given.text(specification.kind)));
-                }
+            for (position, given) in combination(&self.iterated, number) {
+                one.fixed[position] = Some(given.clone());
+                let name = self.rule.attributes[position].name;
+                let kind = self.rule.protocol.and_then(|protocol| protocol.specification(name));
+                values.extend(kind.map(|specification| given.text(specification.kind)));
             }
             let values = values.join(",");
             one.identity = format!("{} [{values}]", self.identity);
@@ -143,19 +132,13 @@ impl<'a> Walk<'a> {
         let way: Vec<&str> = self.path.iter().map(|name| name.as_str()).collect();
         let way = way.join("/");
         let mut number = 0;
-        let mut seen: HashMap<u64, usize> = HashMap::new();
+        let mut copies = Copies::default();
         for item in &filter.items {
             match item {
                 FilterItem::Rule(rule) => {
                     number += 1;
-                    let error = |message| at(name, rule.location, message);
+                    let error = |message| error_at(name, rule.location, message);
                     let Values { fixed, iterated } = table.values(rule).map_err(error)?;
-                    // Equal rules are told apart by their order. The hash is stable within one version.
-                    let mut hasher = DefaultHasher::new();
-                    rule.hash(&mut hasher);
-                    let hash = hasher.finish();
-                    let copy = seen.entry(hash).or_default();
-                    *copy += 1;
                     self.tree.rules.push(Rc::new(Instance {
                         filter: name,
                         number,
@@ -165,25 +148,13 @@ impl<'a> Walk<'a> {
                         fixed,
                         iterated,
                         values: None,
-                        identity: format!("{way} rule #{hash:016x}.{copy}"),
+                        identity: format!("{way} rule {}", copies.identify(rule)),
                     }));
                 }
                 FilterItem::Reference(reference) => {
                     let to = &reference.filter;
-                    self.references += 1;
-                    if let Some(start) = self.path.iter().position(|on_the_way| *on_the_way == to) {
-                        let mut circle: Vec<&str> =
-                            self.path[start..].iter().map(|name| name.as_str()).collect();
-                        circle.push(to.as_str());
-                        let message = format!("references lead in a circle: {}", circle.join(" → "));
-                        return Err(at(name, reference.location, message));
-                    }
-                    if self.references > MAX_REFERENCES || self.path.len() >= MAX_DEPTH {
-                        let message = format!(
-                            "more than {MAX_REFERENCES} references, or {MAX_DEPTH} within each other"
-                        );
-                        return Err(at(name, reference.location, message));
-                    }
+                    follow(&self.path, to, &mut self.references)
+                        .map_err(|message| error_at(name, reference.location, message))?;
                     let inner =
                         self.library.profile(to).ok_or_else(|| missing(name, to, reference.location))?;
                     let inside = table.inside(&reference.parameters);
@@ -202,8 +173,4 @@ impl<'a> Walk<'a> {
         self.path.pop();
         Ok(())
     }
-}
-
-fn at(filter: &ProfileName, location: Location, message: String) -> ResolveError {
-    error_at(filter, location, message)
 }

@@ -55,6 +55,19 @@ pub struct Iterated {
     pub rows: Vec<Vec<Given>>,
 }
 
+/// The values that attributes have in one combination of the iterators' rows, by position. The first iterator
+/// varies fastest.
+pub(super) fn combination<'a>(
+    iterated: impl IntoIterator<Item = &'a Iterated>,
+    mut number: usize,
+) -> impl Iterator<Item = (usize, &'a Given)> {
+    iterated.into_iter().flat_map(move |iterated| {
+        let row = &iterated.rows[number % iterated.rows.len()];
+        number /= iterated.rows.len();
+        iterated.attributes.iter().copied().zip(row)
+    })
+}
+
 /// The values of a rule's attributes: fixed ones by position, and iterators in the order in which libvirt
 /// lets them vary, the first fastest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
