@@ -11,6 +11,7 @@ use filter_ctl::datapath::{Datapath, DatapathError, LoadOptions, PortSpec, Prepa
 use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use filter_ctl::reference::{Learned, Port};
 
+use crate::frames::ether_type;
 use crate::not_run::not_run;
 
 /// Classifiers and maps of the test's own, in no file system. `None`, said as such, where that cannot be.
@@ -248,4 +249,19 @@ pub fn pass_all() -> Policy {
 /// A port whose guard is on, and that knows nothing of itself.
 pub fn strict() -> Port {
     Port { strict: true, ..Port::default() }
+}
+
+/// How long a frame `BPF_PROG_TEST_RUN` takes for sure: a page, less what the kernel keeps around a frame.
+const LONGEST_RUN: usize = 3_500;
+
+/// Whether `BPF_PROG_TEST_RUN` takes the frame: a whole Ethernet header, and a whole IP header if it promises
+/// one, and not too much behind them. (Real interfaces hand such frames on; `attach.rs` sends them there.)
+pub fn runs(frame: &[u8]) -> bool {
+    let Some(kind) = frame.get(12..14) else { return false };
+    let header = match u16::from_be_bytes([kind[0], kind[1]]) {
+        ether_type::IPV4 => 20,
+        ether_type::IPV6 => 40,
+        _ => 0,
+    };
+    (14 + header..=LONGEST_RUN).contains(&frame.len())
 }

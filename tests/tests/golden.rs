@@ -11,18 +11,7 @@ use filter_ctl::reference::{Port, judge};
 use filter_ctl::resolve::{Parameters, resolve};
 use filter_tests::golden::{Differences, GoldenCase, GoldenFrame, Layer, cases, folder, frames};
 use filter_tests::libvirt::{Agreement, Ours, recorded_cases, recorded_frames};
-use filter_tests::ports::{TestPort, private};
-
-/// Whether `BPF_PROG_TEST_RUN` takes the frame: see `loaded.rs`.
-fn runs(frame: &[u8]) -> bool {
-    let Some(kind) = frame.get(12..14) else { return false };
-    let header = match u16::from_be_bytes([kind[0], kind[1]]) {
-        0x0800 => 20,
-        0x86dd => 40,
-        _ => 0,
-    };
-    frame.len() >= 14 + header
-}
+use filter_tests::ports::{TestPort, private, runs};
 
 /// The port of a case.
 fn port(case: &GoldenCase, mode: Mode) -> Port {

@@ -13,11 +13,11 @@ use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, LOOPBACK, LoadOptions, LogLevel};
 use filter_ctl::policy::Policy;
 use filter_ctl::reference::{Port, judge};
-use filter_tests::frames::{Case, Tag, catalogue, ether_type, tagged};
+use filter_tests::frames::{Case, Tag, catalogue, tagged};
 use filter_tests::generate::{for_each_case, frame, policy, port, shrink};
 use filter_tests::not_run::not_run;
 use filter_tests::ports::{
-    PinFolder, TestPort, learned, pass_all, private, private_with, strict, to_learned,
+    PinFolder, TestPort, learned, pass_all, private, private_with, runs, strict, to_learned,
 };
 
 /// What the verifier may need for one classifier. It gives up at a million; what is left is for other kernels,
@@ -30,21 +30,6 @@ fn in_band(frame: &[u8], tag: Option<Tag>) -> Vec<u8> {
         Some((kind, tci)) if frame.len() >= 12 => tagged(frame, kind, tci),
         _ => frame.to_vec(),
     }
-}
-
-/// How long a frame `BPF_PROG_TEST_RUN` takes for sure: a page, less what the kernel keeps around a frame.
-const LONGEST_RUN: usize = 3_500;
-
-/// Whether `BPF_PROG_TEST_RUN` takes the frame: a whole Ethernet header, and a whole IP header if it promises
-/// one, and not too much behind them. (Real interfaces hand such frames on; `attach.rs` sends them there.)
-fn runs(frame: &[u8]) -> bool {
-    let Some(kind) = frame.get(12..14) else { return false };
-    let header = match u16::from_be_bytes([kind[0], kind[1]]) {
-        ether_type::IPV4 => 20,
-        ether_type::IPV6 => 40,
-        _ => 0,
-    };
-    (14 + header..=LONGEST_RUN).contains(&frame.len())
 }
 
 /// Publishes the policy on the loopback interface, waits for what was there before to be free, and returns the

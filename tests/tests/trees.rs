@@ -18,7 +18,7 @@ use filter_tests::frames::{
 use filter_tests::generate::{Rng, for_each_case};
 use filter_tests::golden;
 use filter_tests::libvirt::{self, Entry, Layer, Parameter, Profile, Protocol, Reference, Rule, Tree, aim};
-use filter_tests::ports::{TestPort, private};
+use filter_tests::ports::{TestPort, private, runs};
 use filter_tests::walked::{Sent, difference};
 
 const MODES: [Mode; 2] = [Mode::Libvirt, Mode::Strict];
@@ -156,16 +156,6 @@ fn graphs_of_trees_and_the_reference_agree() {
 #[test]
 fn the_loaded_program_does_what_trees_mean() {
     let Some(mut datapath) = private("the_loaded_program_does_what_trees_mean") else { return };
-    // Whether `BPF_PROG_TEST_RUN` takes the frame: see `loaded.rs`.
-    let runs = |frame: &[u8]| {
-        let header = match frame.get(12..14) {
-            Some([0x08, 0x00]) => 20,
-            Some([0x86, 0xdd]) => 40,
-            Some(_) => 0,
-            None => return false,
-        };
-        (14 + header..=3_500).contains(&frame.len())
-    };
     let mut pairs = 0;
     for_each_case(150, |rng| {
         let tree = libvirt::tree(rng, Profile::Stateless);
