@@ -16,6 +16,7 @@
 )]
 #![allow(clippy::decimal_bitwise_operands, reason = "ports and prefix lengths are decimal everywhere")]
 
+mod address;
 mod classify;
 mod direction;
 mod forget;
@@ -33,10 +34,10 @@ pub use classify::{Effects, classify, judge};
 pub use direction::Direction;
 pub use frame::{Block, Frame, MAX_HEADERS, SliceBlock, SliceFrame, Tag};
 pub use key::{Class, Key, flags, own, tag_kind, word};
-pub use node::{MAX_NODE_INDEX, Node, NodeKind, Op};
+pub use node::{MAX_NODE_INDEX, NO_MATCH, Node, NodeKind, Op};
 pub use reason::DropReason;
 pub use record::{
     ABI_VERSION, Counter, LEARNED_IP4, LEARNED_MAC, Learned, OWN_ADDRESSES, PortRecord, record_flags, slot,
 };
 pub use verdict::{Cause, Outcome, Verdict};
-pub use walk::{MAX_STEPS, Nodes, walk};
+pub use walk::{MAX_STEPS, Nodes, SHORT_WALK, Walk, short_walk, walk};

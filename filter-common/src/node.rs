@@ -13,12 +13,16 @@ pub enum Op {
     Range = 1,
     /// Jump table: child `min((word - lo) >> no, span)` of those that start at `yes`.
     Cut = 2,
-    /// Perfect hash: child `(word * lo) >> no` of those that start at `yes`.
+    /// Perfect hash over some bits: child `((word & span) * lo) >> no` of those that start at `yes`.
     Hash = 3,
     /// `word & lo == span`: go to `yes`, else to `no`.
     Mask = 4,
     /// Count rule `lo`, go to `no`.
     Hit = 5,
+    /// One of several graphs in a row has found a match of priority `lo`: it is the best so far if no graph before
+    /// found a lower one. Where the best is at most `span` no graph behind can find a better one: go to where the
+    /// best said, its `yes` edge. Else to `no`, the next graph.
+    Candidate = 6,
 }
 
 /// One node as it lies in the kernel's map.
@@ -81,6 +85,8 @@ pub enum NodeKind {
     Hash {
         /// Word of the key.
         word: u32,
+        /// Bits of it that count.
+        mask: u32,
         /// Odd multiplier.
         multiplier: u32,
         /// 32 less `log2` of how many children there are.
@@ -108,7 +114,21 @@ pub enum NodeKind {
         /// Where to go on.
         next: u32,
     },
+    /// See [`Op::Candidate`].
+    Candidate {
+        /// Lower is better; [`NO_MATCH`] is none at all.
+        priority: u32,
+        /// The best priority that ends the row of graphs here.
+        enough: u32,
+        /// Edge where this match is the best.
+        target: u32,
+        /// The next graph.
+        next: u32,
+    },
 }
+
+/// The priority of a [`NodeKind::Candidate`] of a graph in which nothing matched.
+pub const NO_MATCH: u32 = u32::MAX;
 
 impl Node {
     /// Packs `kind`; indices beyond [`MAX_NODE_INDEX`] are the caller's mistake and are cut.
@@ -128,13 +148,16 @@ impl Node {
             NodeKind::Cut { word, lo, last, shift, first } => {
                 Self { lo, span: last, yes: pack(Op::Cut, word, first), no: shift }
             }
-            NodeKind::Hash { word, multiplier, shift, first } => {
-                Self { lo: multiplier, span: 0, yes: pack(Op::Hash, word, first), no: shift }
+            NodeKind::Hash { word, mask, multiplier, shift, first } => {
+                Self { lo: multiplier, span: mask, yes: pack(Op::Hash, word, first), no: shift }
             }
             NodeKind::Mask { word, mask, value, yes, no } => {
                 Self { lo: mask, span: value, yes: pack(Op::Mask, word, yes), no }
             }
             NodeKind::Hit { rule, next } => Self { lo: rule, span: 0, yes: pack(Op::Hit, 0, 0), no: next },
+            NodeKind::Candidate { priority, enough, target, next } => {
+                Self { lo: priority, span: enough, yes: pack(Op::Candidate, 0, target), no: next }
+            }
         }
     }
 
@@ -164,9 +187,10 @@ impl Node {
             0 => NodeKind::Leaf { rule: lo, verdict: span },
             1 => NodeKind::Range { word, lo, span, yes: target, no },
             2 => NodeKind::Cut { word, lo, last: span, shift: no, first: target },
-            3 => NodeKind::Hash { word, multiplier: lo, shift: no, first: target },
+            3 => NodeKind::Hash { word, mask: span, multiplier: lo, shift: no, first: target },
             4 => NodeKind::Mask { word, mask: lo, value: span, yes: target, no },
             5 => NodeKind::Hit { rule: lo, next: no },
+            6 => NodeKind::Candidate { priority: lo, enough: span, target, next: no },
             _ => return None,
         })
     }

@@ -1,11 +1,18 @@
-//! The walk over the decision graph: one bounded loop, the same in the kernel and outside.
+//! The walk over the decision graph: the same steps in the kernel and outside.
+//!
+//! Nearly all walks end within [`SHORT_WALK`] steps, in one loop that the kernel's verifier unrolls. The few graphs
+//! that need more (rules so different from each other that they have to be asked one after the other) go on in a
+//! loop that costs the verifier nothing and each step a call.
 
-use crate::node::Op;
+use crate::node::{NO_MATCH, Op};
 use crate::{Cause, DropReason, Key, Node, Outcome, Verdict};
+
+/// Steps of a walk that are taken in the quick loop.
+pub const SHORT_WALK: usize = 128;
 
 /// The longest path a graph may have, in nodes. The compiler keeps to it; a walk that does not end within it
 /// is a fault and drops ([`DropReason::StepLimit`]).
-pub const MAX_STEPS: usize = 256;
+pub const MAX_STEPS: usize = 1 << 16;
 
 /// Where the nodes of the graph are stored.
 pub trait Nodes {
@@ -19,34 +26,116 @@ impl Nodes for [Node] {
     }
 }
 
-/// Walks from `root`, calls `hit` for each rule counted on the way (not the deciding one), and says what the
-/// graph decides.
-#[inline(always)]
-pub fn walk<N: Nodes + ?Sized>(nodes: &N, key: &Key, root: u32, mut hit: impl FnMut(u32)) -> Outcome {
-    let mut index = root;
-    for _ in 0..MAX_STEPS {
-        let Some(node) = nodes.node(index) else { return Outcome::guard(DropReason::GraphFault) };
+/// Where a walk stands. What is often stored together lies within eight bytes, as the kernel's verifier wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Walk {
+    /// The best priority that a row of graphs has found so far.
+    best: u32,
+    /// Where that leads.
+    target: u32,
+    /// The next node.
+    index: u32,
+}
+
+impl Walk {
+    /// A walk that begins at `root`.
+    #[inline(always)]
+    pub const fn from(root: u32) -> Self {
+        Self { index: root, best: NO_MATCH, target: 0 }
+    }
+
+    /// Takes a step, calls `hit` if it counts a rule, and says what the graph decides if it was the last.
+    #[inline(always)]
+    pub fn step<N: Nodes + ?Sized>(
+        &mut self,
+        nodes: &N,
+        key: &Key,
+        mut hit: impl FnMut(u32),
+    ) -> Option<Outcome> {
+        let Some(node) = nodes.node(self.index) else { return Some(Outcome::guard(DropReason::GraphFault)) };
         let op = node.op();
         let word = key.indexed(node.word());
         if op == Op::Range as u32 {
-            index = if word.wrapping_sub(node.lo) <= node.span { node.target() } else { node.no };
-        } else if op == Op::Mask as u32 {
-            index = if word & node.lo == node.span { node.target() } else { node.no };
+            self.index = if word.wrapping_sub(node.lo) <= node.span { node.target() } else { node.no };
         } else if op == Op::Cut as u32 {
             let child = word.wrapping_sub(node.lo).wrapping_shr(node.no);
-            index = node.target().wrapping_add(if child < node.span { child } else { node.span });
-        } else if op == Op::Hash as u32 {
-            index = node.target().wrapping_add(word.wrapping_mul(node.lo).wrapping_shr(node.no));
+            self.index = node.target().wrapping_add(if child < node.span { child } else { node.span });
         } else if op == Op::Leaf as u32 {
-            return Outcome { verdict: Verdict::from_number(node.span), cause: Cause::Rule(node.lo) };
+            return Some(Outcome { verdict: Verdict::from_number(node.span), cause: Cause::Rule(node.lo) });
+        } else if op == Op::Mask as u32 {
+            self.index = if word & node.lo == node.span { node.target() } else { node.no };
+        } else if op == Op::Hash as u32 {
+            let child = (word & node.span).wrapping_mul(node.lo).wrapping_shr(node.no);
+            self.index = node.target().wrapping_add(child);
         } else if op == Op::Hit as u32 {
             hit(node.lo);
-            index = node.no;
+            self.index = node.no;
+        } else if op == Op::Candidate as u32 {
+            if node.lo < self.best {
+                self.best = node.lo;
+                self.target = node.target();
+            }
+            if self.best > node.span {
+                self.index = node.no;
+            } else if self.best == NO_MATCH {
+                return Some(Outcome::guard(DropReason::GraphFault));
+            } else {
+                *self = Self::from(self.target);
+            }
         } else {
-            return Outcome::guard(DropReason::GraphFault);
+            return Some(Outcome::guard(DropReason::GraphFault));
+        }
+        None
+    }
+
+    /// As two numbers, for a function that goes on with it and takes nothing else.
+    #[inline(always)]
+    pub const fn to_words(self) -> (u64, u32) {
+        ((self.best as u64) << 32 | self.target as u64, self.index)
+    }
+
+    /// From the two numbers of [`Walk::to_words`].
+    #[inline(always)]
+    pub const fn from_words((best, index): (u64, u32)) -> Self {
+        Self { best: (best >> 32) as u32, target: best as u32, index }
+    }
+
+    /// Goes on to the end, in a plain loop.
+    pub fn finish<N: Nodes + ?Sized>(mut self, nodes: &N, key: &Key, mut hit: impl FnMut(u32)) -> Outcome {
+        for _ in SHORT_WALK..MAX_STEPS {
+            if let Some(outcome) = self.step(nodes, key, &mut hit) {
+                return outcome;
+            }
+        }
+        Outcome::guard(DropReason::StepLimit)
+    }
+}
+
+/// Walks from `root`, calls `hit` for each rule counted on the way (not the deciding one), and says what the
+/// graph decides; or where the walk stands after [`SHORT_WALK`] steps.
+#[inline(always)]
+pub fn short_walk<N: Nodes + ?Sized>(
+    nodes: &N,
+    key: &Key,
+    root: u32,
+    mut hit: impl FnMut(u32),
+) -> Result<Outcome, Walk> {
+    let mut walk = Walk::from(root);
+    for _ in 0..SHORT_WALK {
+        if let Some(outcome) = walk.step(nodes, key, &mut hit) {
+            return Ok(outcome);
         }
     }
-    Outcome::guard(DropReason::StepLimit)
+    Err(walk)
+}
+
+/// The whole walk, however long; see [`short_walk`].
+pub fn walk<N: Nodes + ?Sized>(nodes: &N, key: &Key, root: u32, mut hit: impl FnMut(u32)) -> Outcome {
+    match short_walk(nodes, key, root, &mut hit) {
+        Ok(outcome) => outcome,
+        Err(walk) => walk.finish(nodes, key, hit),
+    }
 }
 
 #[cfg(test)]
@@ -111,12 +200,13 @@ mod tests {
     #[test]
     fn hash_takes_the_top_bits_of_the_product() {
         let hash = [
-            NodeKind::Hash { word: word::DST_PORT, multiplier: 1 << 31 | 1, shift: 31, first: 1 },
+            NodeKind::Hash { word: word::DST_PORT, mask: 0xf, multiplier: 1 << 31 | 1, shift: 31, first: 1 },
             PASS,
             DROP,
         ];
         assert!(passes(&hash, 2));
         assert!(!passes(&hash, 3));
+        assert!(passes(&hash, 0x12), "what the mask leaves out does not count");
     }
 
     #[test]
@@ -125,6 +215,52 @@ mod tests {
             decide(&[NodeKind::Hit { rule: 1, next: 1 }, NodeKind::Hit { rule: 0, next: 2 }, PASS], 0);
         assert_eq!(outcome, Outcome { verdict: Verdict::Pass, cause: Cause::Rule(7) });
         assert_eq!(hits, [1, 1]);
+    }
+
+    /// Three graphs in a row; which rules match a port is told by the port's bits.
+    #[test]
+    fn the_best_of_several_graphs_decides() {
+        let bit = |bit, yes, no| NodeKind::Mask { word: word::DST_PORT, mask: bit, value: bit, yes, no };
+        let candidate =
+            |priority, enough, target, next| NodeKind::Candidate { priority, enough, target, next };
+        let leaf = |rule| NodeKind::Leaf { rule, verdict: Verdict::Pass as u32 };
+        // Rule 5 or the default 9, then 3 or none, then 7 or none.
+        let nodes = [
+            bit(1, 1, 2),
+            candidate(5, 2, 9, 3),
+            candidate(9, 2, 10, 3),
+            bit(2, 4, 5),
+            candidate(3, 6, 11, 6),
+            candidate(NO_MATCH, 6, 0, 6),
+            bit(4, 7, 8),
+            candidate(7, NO_MATCH, 12, 0),
+            candidate(NO_MATCH, NO_MATCH, 0, 0),
+            leaf(5),
+            leaf(9),
+            leaf(3),
+            leaf(7),
+        ]
+        .map(Node::new);
+        for (port, rule) in [(0, 9), (1, 5), (2, 3), (3, 3), (4, 7), (5, 5), (6, 3), (7, 3)] {
+            let outcome = walk(&nodes[..], &key(port), 0, |_| ());
+            assert_eq!(outcome, Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) }, "{port:b}");
+        }
+        let lost = [candidate(NO_MATCH, NO_MATCH, 0, 0)].map(Node::new);
+        assert_eq!(walk(&lost[..], &key(0), 0, |_| ()), Outcome::guard(DropReason::GraphFault));
+    }
+
+    #[test]
+    fn long_walks_go_on() {
+        let mut nodes = [Node::default(); SHORT_WALK + 10];
+        for (next, node) in (1..).zip(&mut nodes) {
+            *node = Node::new(NodeKind::Hit { rule: 0, next });
+        }
+        nodes[SHORT_WALK + 9] = Node::new(PASS);
+        let mut hits = 0;
+        let stopped = short_walk(&nodes[..], &key(0), 0, |_| ()).unwrap_err();
+        assert_eq!(Walk::from_words(stopped.to_words()), stopped);
+        let outcome = walk(&nodes[..], &key(0), 0, |_| hits += 1);
+        assert_eq!((outcome.cause, hits), (Cause::Rule(7), SHORT_WALK + 9));
     }
 
     #[test]
