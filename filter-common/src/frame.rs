@@ -48,6 +48,8 @@ pub trait Block<const N: usize> {
     fn u16<const I: usize>(&self) -> u32;
     /// The four bytes at offset `I`.
     fn u32<const I: usize>(&self) -> u32;
+    /// The eight bytes at offset `I`.
+    fn u64<const I: usize>(&self) -> u64;
 }
 
 /// A frame in user space.
@@ -107,5 +109,11 @@ impl<const N: usize> Block<N> for SliceBlock<'_, N> {
     fn u32<const I: usize>(&self) -> u32 {
         const { assert!(I + 4 <= N) };
         u32::from_be_bytes([self.0[I], self.0[I + 1], self.0[I + 2], self.0[I + 3]])
+    }
+
+    fn u64<const I: usize>(&self) -> u64 {
+        const { assert!(I + 8 <= N) };
+        let bytes = &self.0[I..I + 8];
+        bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
     }
 }

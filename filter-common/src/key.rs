@@ -249,6 +249,24 @@ impl Class {
         })
     }
 
+    /// Its name, as operators see it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4Tcp => "ipv4-tcp",
+            Self::Ipv4Udp => "ipv4-udp",
+            Self::Ipv4Icmp => "ipv4-icmp",
+            Self::Ipv4Other => "ipv4-other",
+            Self::Ipv6Tcp => "ipv6-tcp",
+            Self::Ipv6Udp => "ipv6-udp",
+            Self::Ipv6Icmp => "icmpv6",
+            Self::Ipv6Other => "ipv6-other",
+            Self::Arp => "arp",
+            Self::Rarp => "rarp",
+            Self::Llc => "802.3",
+            Self::Other => "other",
+        }
+    }
+
     /// Whether packets of this class carry IPv4.
     #[inline(always)]
     pub const fn is_ipv4(self) -> bool {
@@ -293,6 +311,35 @@ impl Key {
         self.words[position as usize] = value;
     }
 
+    /// The words at `position`, which is even, and behind it: the first in the low half.
+    #[inline(always)]
+    pub(crate) const fn pair(&self, position: u32) -> u64 {
+        debug_assert!(position.is_multiple_of(2));
+        self.get(position) as u64 | (self.get(position + 1) as u64) << 32
+    }
+
+    /// Sets the words at `position`, which is even, and behind it: one store.
+    #[inline(always)]
+    pub(crate) fn set_pair(&mut self, position: u32, first: u32, second: u32) {
+        debug_assert!(position.is_multiple_of(2));
+        let position = position as usize;
+        #[cfg(target_arch = "bpf")]
+        {
+            let pair = u64::from(first) | u64::from(second) << 32;
+            // Volatile: several of them, all zeros, become a call to `memset` otherwise.
+            #[allow(unsafe_code, reason = "a volatile store has no safe form")]
+            // SAFETY: positions are constants within the array, and even ones are aligned to 8 bytes.
+            unsafe {
+                core::ptr::write_volatile(self.words.as_mut_ptr().add(position).cast(), pair);
+            }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            self.words[position] = first;
+            self.words[position + 1] = second;
+        }
+    }
+
     /// The word at a position that a node names, cut to the words there are.
     #[inline(always)]
     pub fn indexed(&self, position: u32) -> u32 {
@@ -332,20 +379,37 @@ impl Key {
         }
     }
 
-    /// Zeroes `key` in place with 64-bit stores: on the BPF target a plain `[0; N]` becomes a call to a
-    /// byte-wise `memset`, which costs more than the rest of the parser.
+    /// Makes every field absent.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self) {
+        self.clear_from(0);
+    }
+
+    /// Makes the fields from the word at `position`, which is even, to the last one absent. On the BPF target a
+    /// plain `[0; N]` becomes a call to a byte-wise `memset`, which costs more than the rest of the parser.
+    #[inline(always)]
+    pub(crate) fn clear_from(&mut self, mut position: u32) {
+        while position < word::COUNT as u32 {
+            self.set_pair(position, 0, 0);
+            position += 2;
+        }
+    }
+
+    /// A key in which anything may stand, for those who write all of it before they read: on the hot path each
+    /// word is stored once.
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    #[allow(unsafe_code, reason = "a volatile store has no safe form")]
-    pub fn zeroed(key: &mut core::mem::MaybeUninit<Self>) -> &mut Self {
-        let words = key.as_mut_ptr().cast::<u64>();
-        // SAFETY: the key is 8-byte aligned and COUNT * 4 bytes long, and all its bit patterns are valid.
-        unsafe {
-            for i in 0..word::COUNT / 2 {
-                core::ptr::write_volatile(words.add(i), 0);
-            }
-            key.assume_init_mut()
-        }
+    #[allow(unsafe_code, reason = "inline assembly has no safe form")]
+    pub fn unwritten(memory: &mut core::mem::MaybeUninit<Self>) -> &mut Self {
+        // SAFETY: to the compiler the assembly, which is told the address, may have written the words; and all
+        // bit patterns are valid. The kernel's verifier lets programs like ours read what they did not write.
+        let key = unsafe {
+            core::arch::asm!("{0} = {0}", inout(reg) memory.as_mut_ptr() => _);
+            memory.assume_init_mut()
+        };
+        // It still wants to have seen that the stack reaches that far (before Linux 6.8).
+        key.set_pair(0, 0, 0);
+        key
     }
 }
 

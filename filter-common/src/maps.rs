@@ -40,16 +40,16 @@ pub const fn program(direction: Direction) -> &'static str {
 
 /// Largest interface index, plus one.
 pub const MAX_IFINDEX: usize = 1 << 20;
-/// Records, slot 0 included; a port has two while its policy changes.
-pub const MAX_SLOTS: usize = 1 << 14;
+/// Records, slot 0 included; a port has two while its policy changes, and all ports may change at once.
+pub const MAX_SLOTS: usize = 2 * MAX_PORTS;
 /// Ports, number 0 (packets without a port) included.
-pub const MAX_PORTS: usize = 1 << 13;
+pub const MAX_PORTS: usize = 3 << 12;
 /// Nodes of all graphs.
 pub const MAX_NODES: usize = 1 << 20;
 /// Entries of all tables from rules to counters.
 pub const MAX_RULES: usize = 1 << 20;
-/// Counters; number 0 takes what has none.
-pub const MAX_COUNTERS: usize = 1 << 18;
+/// Counters; number 0 takes what has none. Each is 16 bytes a CPU, so there are no more than 32 for each port.
+pub const MAX_COUNTERS: usize = 32 * MAX_PORTS;
 
 /// All nodes as one value, so that a step of the walk is a mask and an addition, not a lookup.
 #[repr(C)]
@@ -77,4 +77,5 @@ pub struct GuardCounters {
 
 const _: () = assert!(MAX_NODES.is_power_of_two() && MAX_RULES.is_power_of_two());
 const _: () = assert!(MAX_NODES - 1 <= crate::MAX_NODE_INDEX as usize);
+const _: () = assert!(MAX_SLOTS - 1 <= crate::slot::INDEX as usize);
 const _: () = assert!(size_of::<GuardCounters>() == 16 * DropReason::TABLE);

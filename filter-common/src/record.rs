@@ -8,7 +8,7 @@ use crate::{Class, Direction};
 /// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), and of
 /// the drop reasons' numbers.
 /// Pinned maps of another version are never touched.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// How many own addresses of each family a record holds. A port with more has them compiled into a graph of
 /// its own.
@@ -36,19 +36,22 @@ pub mod record_flags {
 }
 
 /// All the classifiers know of a port; written whole before it is published, never changed after.
+///
+/// In the order of use: what every packet needs lies in the first two or three cache lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct PortRecord {
-    /// Fingerprint of the compiled policy: equal policies, equal numbers.
-    pub policy: u64,
-    /// Counts the publications of this port.
-    pub generation: u32,
     /// The interface it is for. A packet of another one finds no policy.
     pub ifindex: u32,
-    /// Index of the port's row in the tables of learned addresses and of drop reasons.
-    pub port: u32,
     /// Bits of [`record_flags`].
     pub flags: u32,
+    /// Always 0. The kernel's verifier does not know that: mixed into values it knows too much of, it makes
+    /// paths through the parser one again.
+    pub zero: u32,
+    /// Index of the port's row in the tables of learned addresses and of drop reasons.
+    pub port: u32,
+    /// First entry of the port's table from rules to counters.
+    pub rules: u32,
     /// Own MAC address, first two bytes.
     pub mac_hi: u32,
     /// Own MAC address, last four bytes.
@@ -57,48 +60,47 @@ pub struct PortRecord {
     pub ip4_count: u32,
     /// How many entries of `ip6` are set.
     pub ip6_count: u32,
-    /// First node of the graph, and how many there are; the walk does not need them, whoever frees does.
-    pub nodes: u32,
-    /// See `nodes`.
-    pub node_count: u32,
-    /// First entry of the port's table from rules to counters.
-    pub rules: u32,
-    /// How many entries it has.
-    pub rule_count: u32,
-    /// Always 0. The kernel's verifier does not know that: mixed into values it knows too much of, it makes
-    /// paths through the parser one again.
-    pub zero: u32,
     /// Always 0.
     pub reserved: u32,
+    /// Where the walk starts, for each direction and class: see [`Class::root`].
+    pub roots: [u32; Direction::COUNT * Class::COUNT],
     /// Own IPv4 addresses.
     pub ip4: [u32; OWN_ADDRESSES],
     /// Own IPv6 addresses.
     pub ip6: [[u32; 4]; OWN_ADDRESSES],
-    /// Where the walk starts, for each direction and class: see [`Class::root`].
-    pub roots: [u32; Direction::COUNT * Class::COUNT],
+    /// Fingerprint of the compiled policy: equal policies, equal numbers.
+    pub policy: u64,
+    /// Counts the publications of this port.
+    pub generation: u32,
+    /// First node of the graph, and how many there are; the walk does not need them, whoever frees does.
+    pub nodes: u32,
+    /// See `nodes`.
+    pub node_count: u32,
+    /// How many entries the port's table from rules to counters has.
+    pub rule_count: u32,
 }
 
 impl PortRecord {
     /// A record in which nothing is set.
     pub const EMPTY: Self = Self {
-        policy: 0,
-        generation: 0,
         ifindex: 0,
-        port: 0,
         flags: 0,
+        zero: 0,
+        port: 0,
+        rules: 0,
         mac_hi: 0,
         mac_lo: 0,
         ip4_count: 0,
         ip6_count: 0,
-        nodes: 0,
-        node_count: 0,
-        rules: 0,
-        rule_count: 0,
-        zero: 0,
         reserved: 0,
+        roots: [0; Direction::COUNT * Class::COUNT],
         ip4: [0; OWN_ADDRESSES],
         ip6: [[0; 4]; OWN_ADDRESSES],
-        roots: [0; Direction::COUNT * Class::COUNT],
+        policy: 0,
+        generation: 0,
+        nodes: 0,
+        node_count: 0,
+        rule_count: 0,
     };
 }
 

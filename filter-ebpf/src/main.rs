@@ -12,7 +12,9 @@
 #![allow(internal_features, reason = "atomic additions have no stable form on the BPF target")]
 #![allow(clippy::inline_always, reason = "a function that is not inlined is a BPF-to-BPF call")]
 
+mod long_walk;
 mod maps;
+mod opaque;
 mod port;
 mod skb;
 
@@ -23,8 +25,10 @@ use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use filter_common::maps::{MAX_NODES, NodePool};
-use filter_common::parse::{Parsed, parse};
-use filter_common::{Cause, Direction, DropReason, Key, Node, Nodes, Outcome, PortRecord, Verdict, slot};
+use filter_common::parse::{Parsed, parse, parse_plain};
+use filter_common::{
+    Cause, Direction, DropReason, Frame, Key, Node, Nodes, Outcome, PortRecord, Verdict, slot,
+};
 
 use port::{PortEffects, Weight, count_guard};
 use skb::SkbFrame;
@@ -59,20 +63,24 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
         return fault(ctx, entry, 0, direction, DropReason::NoPolicy);
     };
     let mut key = MaybeUninit::uninit();
-    let key = Key::zeroed(&mut key);
-    let parsed = filter_parse(ctx.skb.skb, key, record.flags, record.zero);
-    if parsed == UNREADABLE {
-        filter_warn(ctx.skb.skb, DropReason::Unreadable as u32);
-        return drop(ctx, record.port, direction, DropReason::Unreadable, 1);
-    }
-    let parsed = Parsed::from_word(parsed);
+    let key = Key::unwritten(&mut key);
+    let frame = SkbFrame::linear(ctx);
+    // The outermost tag is not among the frame's bytes.
+    let tag_bytes = if frame.tag().is_some() { 4 } else { 0 };
+    let parsed = if let Some(parsed) = parse_plain(&frame, record.flags, key) {
+        parsed
+    } else {
+        let parsed = filter_parse(ctx.skb.skb, key, record.flags, record.zero);
+        if parsed == UNREADABLE {
+            filter_warn(ctx.skb.skb, DropReason::Unreadable as u32);
+            return drop(ctx, record.port, direction, DropReason::Unreadable, 1);
+        }
+        Parsed::from_word(parsed)
+    };
     let Some(pool) = maps::NODES.get_ptr(0) else {
         return fault(ctx, entry, record.port, direction, DropReason::GraphFault);
     };
-    // SAFETY: the kernel passes a valid context.
-    let tag_bytes = if unsafe { (*ctx.skb.skb).vlan_present } == 0 { 0 } else { 4 };
-    let bytes = u64::from(ctx.len()) + tag_bytes;
-    let weight = segments(ctx, bytes, parsed.headers() as u64);
+    let weight = segments(ctx, tag_bytes, parsed.headers() as u64);
     let mut effects = PortEffects { record, weight };
     let outcome = filter_common::judge(parsed, record, direction, &Pool(pool), &mut effects, key);
     match outcome.cause {
@@ -89,7 +97,7 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
 /// What [`filter_parse`] returns where the kernel has no memory to make the headers readable.
 const UNREADABLE: u64 = u64::MAX;
 
-/// Parses the packet into `key`, which is empty; returns [`Parsed::to_word`].
+/// Parses the packet into `key`, whatever stood there; returns [`Parsed::to_word`].
 ///
 /// A global function of its own: the verifier checks it once, for any arguments, and takes what it leaves in
 /// `key` for unknown. Inlined, every path through the parser would be followed through all that comes after.
@@ -114,17 +122,17 @@ fn record(entry: u32, ifindex: u32) -> Option<&'static PortRecord> {
 }
 
 /// What the packet stands for on the wire: a super-frame is cut into segments behind us, each with the
-/// headers again.
+/// headers and the tag, if any, again.
 #[inline(always)]
-fn segments(ctx: &TcContext, bytes: u64, headers: u64) -> Weight {
+fn segments(ctx: &TcContext, tag_bytes: u64, headers: u64) -> Weight {
     // SAFETY: the kernel passes a valid context.
     let size = u64::from(unsafe { (*ctx.skb.skb).gso_size });
     let length = u64::from(ctx.len());
     if size == 0 || headers >= length {
-        return Weight { packets: 1, bytes };
+        return Weight { packets: 1, bytes: length + tag_bytes };
     }
     let packets = (length - headers).div_ceil(size);
-    Weight { packets, bytes: bytes + (packets - 1) * (headers + bytes - length) }
+    Weight { packets, bytes: length + tag_bytes + (packets - 1) * (headers + tag_bytes) }
 }
 
 /// The guard's drop.

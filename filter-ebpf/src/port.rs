@@ -3,15 +3,30 @@
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
 use filter_common::maps::{GuardCounters, MAX_RULES};
-use filter_common::{Direction, DropReason, Effects, Learned, PortRecord};
+use filter_common::{Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, PortRecord, Walk};
 
-use crate::maps;
+use crate::opaque::opaque;
+use crate::{long_walk, maps};
 
 /// What a packet counts for.
 #[derive(Clone, Copy)]
 pub struct Weight {
     pub packets: u64,
     pub bytes: u64,
+}
+
+impl Weight {
+    /// As one number: a packet has less than 2^32 bytes, and counts for less than 2^32 packets.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        self.packets << 32 | self.bytes
+    }
+
+    /// From the number of [`Weight::to_word`].
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { packets: word >> 32, bytes: word & 0xffff_ffff }
+    }
 }
 
 /// The port a packet belongs to, while it is judged.
@@ -49,7 +64,8 @@ pub fn count_guard(port: u32, direction: Direction, reason: DropReason, packets:
             Direction::Out => (&raw mut (*counters).out).cast::<u64>(),
             Direction::In => (&raw mut (*counters).r#in).cast::<u64>(),
         };
-        let reason = reason as usize;
+        // All reasons there are lie below the bound; the verifier has to see it compared all the same.
+        let reason = opaque(reason as usize);
         if reason < DropReason::TABLE {
             atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(table.add(reason), packets);
         }
@@ -88,6 +104,11 @@ impl Effects for PortEffects<'_> {
     fn learn_ip4(&mut self, ip4: u64) -> u64 {
         // SAFETY: a pointer into a map element.
         self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).ip4, ip4) })
+    }
+
+    #[inline(always)]
+    fn walk_on<N: Nodes + ?Sized>(&mut self, walk: Walk, _: &N, key: &Key) -> Outcome {
+        long_walk::finish(self, walk, key)
     }
 }
 

@@ -3,6 +3,8 @@
 use aya_ebpf::programs::TcContext;
 use filter_common::{Block, Frame, MAX_HEADERS, Tag};
 
+use crate::opaque::opaque;
+
 /// The readable part of an skb.
 ///
 /// Addresses are `usize`, not pointers, because the verifier tracks them as packet pointers and the
@@ -24,6 +26,12 @@ impl SkbFrame {
         if ctx.data_end() - ctx.data() < wanted {
             ctx.pull_data(wanted as u32).ok()?;
         }
+        Some(Self::linear(ctx))
+    }
+
+    /// The frame as it lies there: blocks behind the linear part are not readable.
+    #[inline(always)]
+    pub fn linear(ctx: &TcContext) -> Self {
         let skb = ctx.skb.skb;
         // SAFETY: the kernel passes a valid context; these are loads of its fields.
         let tag = unsafe {
@@ -35,7 +43,7 @@ impl SkbFrame {
                 Some(Tag { ether_type, tci: (*skb).vlan_tci as u16 })
             }
         };
-        Some(Self { data: ctx.data(), end: ctx.data_end(), len, tag })
+        Self { data: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, tag }
     }
 }
 
@@ -57,19 +65,9 @@ impl Frame for SkbFrame {
         if offset + N > MAX_HEADERS {
             return None;
         }
-        let start = one_value(self.data + offset);
+        let start = opaque(self.data + offset);
         if start + N > self.end { None } else { Some(SkbBlock(start)) }
     }
-}
-
-/// Keeps the compiler from computing an address twice in two ways: the verifier knows only of the one that
-/// was compared with the end of the packet that it is within.
-#[inline(always)]
-fn one_value(mut address: usize) -> usize {
-    // SAFETY: a move to itself, which the compiler cannot see through. (With no instruction at all there would
-    // be two entries of line information for one place, which the kernel refuses.)
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) address) };
-    address
 }
 
 /// `N` bytes that were checked against the end of the packet.
@@ -96,5 +94,12 @@ impl<const N: usize> Block<N> for SkbBlock<N> {
         const { assert!(I + 4 <= N) };
         // SAFETY: as for u16.
         unsafe { u32::from_be(*((self.0 + I) as *const u32)) }
+    }
+
+    #[inline(always)]
+    fn u64<const I: usize>(&self) -> u64 {
+        const { assert!(I + 8 <= N) };
+        // SAFETY: as for u16.
+        unsafe { u64::from_be(*((self.0 + I) as *const u64)) }
     }
 }

@@ -26,11 +26,9 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize, class: Class
     p.headers = offset + 28;
     let (sender_mac_hi, sender_mac_lo, sender_ip) = (body.u16::<0>(), body.u32::<2>(), body.u32::<6>());
     let target_ip = body.u32::<16>();
-    p.key.set(word::INNER_SRC_MAC_HI, flags::PRESENT_MAC | sender_mac_hi);
-    p.key.set(word::INNER_SRC_MAC_LO, sender_mac_lo);
+    p.key.set_pair(word::INNER_SRC_MAC_HI, flags::PRESENT_MAC | sender_mac_hi, sender_mac_lo);
     p.key.set(word::SRC_IP, sender_ip);
-    p.key.set(word::INNER_DST_MAC_HI, flags::PRESENT_MAC | body.u16::<10>());
-    p.key.set(word::INNER_DST_MAC_LO, body.u32::<12>());
+    p.key.set_pair(word::INNER_DST_MAC_HI, flags::PRESENT_MAC | body.u16::<10>(), body.u32::<12>());
     p.key.set(word::DST_IP, target_ip);
     let gratuitous = if sender_ip == target_ip { flags::ARP_GRATUITOUS } else { 0 };
     p.key.set(word::FLAGS, flags::ARP_ADDRESSES | gratuitous);

@@ -19,10 +19,8 @@ const MIN_TYPE: u32 = 1536;
 pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>) -> Option<()> {
     let ethernet = p.header::<14>(0, DropReason::FrameTruncated)?;
     let (src_hi, src_lo) = (ethernet.u16::<6>(), ethernet.u32::<8>());
-    p.key.set(word::DST_MAC_HI, ethernet.u16::<0>());
-    p.key.set(word::DST_MAC_LO, ethernet.u32::<2>());
-    p.key.set(word::SRC_MAC_HI, src_hi);
-    p.key.set(word::SRC_MAC_LO, src_lo);
+    p.key.set_pair(word::DST_MAC_HI, ethernet.u16::<0>(), ethernet.u32::<2>());
+    p.key.set_pair(word::SRC_MAC_HI, src_hi, src_lo);
     p.guard(src_hi & 0x0100 != 0, DropReason::SourceMacMulticast);
     p.guard(src_hi | src_lo == 0, DropReason::SourceMacZero);
 

@@ -92,10 +92,8 @@ pub(super) fn parse<F: Frame>(
 fn target<F: Frame>(p: &mut Parser<'_, F>, offset: usize, kind: u32, about: usize) -> Option<()> {
     let body = p.header::<24>(offset, DropReason::NdTruncated)?;
     let first = body.u32::<8>();
-    p.key.set(word::ND_TARGET, first);
-    p.key.set(word::ND_TARGET + 1, body.u32::<12>());
-    p.key.set(word::ND_TARGET + 2, body.u32::<16>());
-    p.key.set(word::ND_TARGET + 3, body.u32::<20>());
+    p.key.set_pair(word::ND_TARGET, first, body.u32::<12>());
+    p.key.set_pair(word::ND_TARGET + 2, body.u32::<16>(), body.u32::<20>());
     p.key.set(word::FLAGS, p.key.get(word::FLAGS) | flags::ND_TARGET);
     p.guard(kind != REDIRECT && first >> 24 == 0xff, DropReason::NdTarget);
     let solicited = body.u8::<4>() & 0x40 != 0;
@@ -138,8 +136,7 @@ fn options<F: Frame>(p: &mut Parser<'_, F>, start: usize) -> Option<bool> {
                     && (p.key.get(word::INNER_SRC_MAC_HI) != hi || p.key.get(word::INNER_SRC_MAC_LO) != lo),
                 DropReason::NdLinkLayerConflict,
             );
-            p.key.set(word::INNER_SRC_MAC_HI, hi);
-            p.key.set(word::INNER_SRC_MAC_LO, lo);
+            p.key.set_pair(word::INNER_SRC_MAC_HI, hi, lo);
             found = 1;
         }
         offset += length;

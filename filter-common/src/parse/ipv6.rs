@@ -16,14 +16,10 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
     let ip = p.header::<40>(offset, DropReason::Ip6Truncated)?;
     p.class = Class::Ipv6Other;
     let head = ip.u32::<0>();
-    p.key.set(word::SRC_IP, ip.u32::<8>());
-    p.key.set(word::SRC_IP + 1, ip.u32::<12>());
-    p.key.set(word::SRC_IP + 2, ip.u32::<16>());
-    p.key.set(word::SRC_IP + 3, ip.u32::<20>());
-    p.key.set(word::DST_IP, ip.u32::<24>());
-    p.key.set(word::DST_IP + 1, ip.u32::<28>());
-    p.key.set(word::DST_IP + 2, ip.u32::<32>());
-    p.key.set(word::DST_IP + 3, ip.u32::<36>());
+    p.key.set_pair(word::SRC_IP, ip.u32::<8>(), ip.u32::<12>());
+    p.key.set_pair(word::SRC_IP + 2, ip.u32::<16>(), ip.u32::<20>());
+    p.key.set_pair(word::DST_IP, ip.u32::<24>(), ip.u32::<28>());
+    p.key.set_pair(word::DST_IP + 2, ip.u32::<32>(), ip.u32::<36>());
     p.key.set(word::TRAFFIC_CLASS, (head >> 20) & 0xff);
     p.key.set(word::FLAGS, flags::IP);
     p.guard(head >> 28 != 6, DropReason::Ip6Version);

@@ -12,8 +12,11 @@ mod ethernet;
 mod icmpv6;
 mod ipv4;
 mod ipv6;
+mod plain;
 mod stp;
 mod upper;
+
+pub use plain::parse_plain;
 
 use crate::forget::forget;
 use crate::record::record_flags;
@@ -98,6 +101,12 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// There is nothing wrong with the packet.
+    #[inline(always)]
+    const fn sound(class: Class, headers: usize) -> Self {
+        Self { class: class as u32, anomaly: 0, headers: headers as u32 }
+    }
+
     /// Which root of the graph judges the packet.
     #[inline(always)]
     pub fn class(self) -> Option<Class> {
@@ -133,13 +142,14 @@ impl Parsed {
     }
 }
 
-/// Parses `frame` into `key`, which must be empty. `zero` is 0: see
+/// Parses `frame` into `key`, whatever stood there. `zero` is 0: see
 /// [`PortRecord::zero`](crate::PortRecord::zero).
 ///
 /// `flags` are those of the port's record. A strict parse looks through VLAN tags and SNAP; the other leaves
 /// them closed, as ebtables does. Options of TCP are read where the port asks for them.
 #[inline(always)]
 pub fn parse<F: Frame>(frame: &F, flags: u32, key: &mut Key, zero: usize) -> Parsed {
+    key.clear();
     let mut parser = Parser {
         frame,
         key,

@@ -162,15 +162,27 @@ fn ports<F: Frame>(p: &mut Parser<'_, F>, source: u32, destination: u32) {
     p.guard(source == 0 || destination == 0, DropReason::PortZero);
 }
 
+/// Whether no TCP sends these six flags together. A look into a word with a bit for each combination.
 #[inline(always)]
-const fn impossible_flags(bits: u32) -> bool {
+pub(super) const fn impossible_flags(bits: u32) -> bool {
+    const IMPOSSIBLE: u64 = {
+        let (mut set, mut six) = (0, 0);
+        while six < 64 {
+            set |= (never_sent(six) as u64) << six;
+            six += 1;
+        }
+        set
+    };
+    IMPOSSIBLE >> (bits & 0x3f) & 1 != 0
+}
+
+const fn never_sent(six: u32) -> bool {
     const FIN: u32 = 1;
     const SYN: u32 = 2;
     const RST: u32 = 4;
     const PSH: u32 = 8;
     const ACK: u32 = 16;
     const URG: u32 = 32;
-    let six = bits & 0x3f;
     six == 0
         || six & (SYN | FIN) == SYN | FIN
         || six & (SYN | RST) == SYN | RST
