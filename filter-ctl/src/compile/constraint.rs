@@ -1,9 +1,6 @@
-//! What the builder knows and asks: constraints on words of the key, and the region of keys a node is for.
+//! What can be asked of a key: constraints on its words, conjunctions of them, and sets of those.
 
 use std::collections::HashSet;
-use std::rc::Rc;
-
-use filter_common::word;
 
 use super::pool::Full;
 
@@ -23,8 +20,30 @@ impl Constraint {
         }
     }
 
+    /// The word, and the bits of it that are compared; all bits of a range.
+    pub(super) const fn bits(self) -> (u32, u32) {
+        match self {
+            Self::Range { word, .. } => (word, u32::MAX),
+            Self::Mask { word, mask, .. } => (word, mask),
+        }
+    }
+
+    /// The lowest value for which it holds.
+    pub(super) const fn lowest(self) -> u32 {
+        match self {
+            Self::Range { lo, .. } => lo,
+            Self::Mask { value, .. } => value,
+        }
+    }
+
+    /// Puts constraints on the same bits side by side.
+    pub(super) const fn order(self) -> (u32, u32, u32) {
+        let (word, mask) = self.bits();
+        (word, mask, self.lowest())
+    }
+
     /// Whether `other` holds where this does, as far as the two are alike.
-    fn implies(self, other: Self) -> bool {
+    pub(super) fn implies(self, other: Self) -> bool {
         match (self, other) {
             (Self::Range { word, lo, hi }, Self::Range { word: w, lo: l, hi: h }) => {
                 word == w && l <= lo && hi <= h
@@ -175,121 +194,4 @@ fn conjunction(one: &Cube, other: &Cube) -> Option<Cube> {
         cube.push(constraint);
     }
     Some(cube)
-}
-
-/// What is known of one word.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct WordState {
-    pub(super) lo: u32,
-    pub(super) hi: u32,
-    /// Bits that are known, and what they are.
-    known: u32,
-    value: u32,
-    /// Constraints on this word that are known not to hold.
-    not: Vec<Constraint>,
-    /// Values that the word is known not to have, in order.
-    not_values: Vec<u32>,
-}
-
-impl WordState {
-    const ANY: Self =
-        Self { lo: 0, hi: u32::MAX, known: 0, value: 0, not: Vec::new(), not_values: Vec::new() };
-
-    /// Whether a constraint on this word holds; `None` where that is still open.
-    pub(super) fn decides(&self, constraint: Constraint) -> Option<bool> {
-        match constraint {
-            Constraint::Range { lo, hi, .. } => {
-                if lo <= self.lo && self.hi <= hi {
-                    return Some(true);
-                }
-                if hi < self.lo || self.hi < lo {
-                    return Some(false);
-                }
-                let excluded =
-                    self.not.iter().any(
-                        |not| matches!(*not, Constraint::Range { lo: l, hi: h, .. } if l <= lo && hi <= h),
-                    ) || (lo == hi && self.not_values.binary_search(&lo).is_ok());
-                if excluded { Some(false) } else { None }
-            }
-            Constraint::Mask { mask, value, .. } => {
-                // The leading bits that all values of the range share are known too.
-                let shared = (self.lo ^ self.hi).leading_zeros();
-                let prefix = if shared == 0 { 0 } else { u32::MAX << (32 - shared) };
-                let known = self.known | prefix;
-                let bits = self.value & self.known | self.lo & prefix & !self.known;
-                if (bits ^ value) & known & mask != 0 {
-                    return Some(false);
-                }
-                if mask & !known == 0 {
-                    return Some(true);
-                }
-                if self.not.contains(&constraint) { Some(false) } else { None }
-            }
-        }
-    }
-}
-
-/// A set of keys: what is known of each word at a place in the graph.
-#[derive(Clone, Debug)]
-pub(super) struct Region {
-    words: Vec<Rc<WordState>>,
-}
-
-impl Region {
-    /// All keys.
-    pub(super) fn any() -> Self {
-        let any = Rc::new(WordState::ANY);
-        Self { words: (0..word::COUNT).map(|_| Rc::clone(&any)).collect() }
-    }
-
-    pub(super) fn word(&self, word: u32) -> &WordState {
-        &self.words[word as usize]
-    }
-
-    pub(super) fn shared_word(&self, word: u32) -> Rc<WordState> {
-        Rc::clone(&self.words[word as usize])
-    }
-
-    /// The part of it in which `constraint` holds.
-    pub(super) fn with(&self, constraint: Constraint) -> Self {
-        self.changed(constraint.word(), |state| match constraint {
-            Constraint::Range { lo, hi, .. } => {
-                state.lo = state.lo.max(lo);
-                state.hi = state.hi.min(hi);
-                let WordState { lo, hi, .. } = *state;
-                state.not_values.retain(|value| (lo..=hi).contains(value));
-            }
-            Constraint::Mask { mask, value, .. } => {
-                state.value = state.value & !mask | value;
-                state.known |= mask;
-            }
-        })
-    }
-
-    /// The part of it in which `constraint` does not hold.
-    pub(super) fn without(&self, constraint: Constraint) -> Self {
-        self.changed(constraint.word(), |state| match constraint {
-            Constraint::Range { lo, hi, .. } if lo <= state.lo => state.lo = hi.saturating_add(1),
-            Constraint::Range { lo, hi, .. } if hi >= state.hi => state.hi = lo.saturating_sub(1),
-            Constraint::Mask { mask, value, .. } if mask.is_power_of_two() => {
-                state.known |= mask;
-                state.value = state.value & !mask | !value & mask;
-            }
-            _ => state.not.push(constraint),
-        })
-    }
-
-    /// The part of it in which `word` has none of `values`.
-    pub(super) fn without_values(&self, word: u32, values: &[u32]) -> Self {
-        self.changed(word, |state| {
-            state.not_values.extend(values);
-            state.not_values.sort_unstable();
-        })
-    }
-
-    fn changed(&self, word: u32, change: impl FnOnce(&mut WordState)) -> Self {
-        let mut region = self.clone();
-        change(Rc::make_mut(&mut region.words[word as usize]));
-        region
-    }
 }

@@ -4,30 +4,35 @@
 //! all of them are stored once. Compilation is a pure function, and two policies that differ only in the
 //! addresses of their port give the same [`Image`], which is how ports share one.
 //!
-//! Decision trees can blow up on rules that are wild in different fields. The builder is tried with ever
-//! smaller budgets for copies, down to asking rule by rule, until the graph fits both limits: nodes in the
-//! map, and steps of the walk.
+//! Decision trees can blow up on rules that are wild in different fields. A graph may have only so many copies of
+//! its rules; where a tree would need more, several graphs are walked one after the other. So memory grows with the
+//! rules, and only the number of steps is left to grow where rules are too different from each other.
 
 mod build;
 mod constraint;
-mod item;
+mod explain;
+mod fork;
 mod lower;
 mod pool;
-mod split;
+mod question;
+mod region;
 #[cfg(test)]
 mod tests;
 mod values;
+mod ways;
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::thread;
 
 use filter_common::maps::MAX_NODES;
-use filter_common::{Class, Direction, Key, MAX_STEPS, Node, NodeKind, Outcome, walk};
+use filter_common::{Class, Direction, Key, MAX_STEPS, NO_MATCH, Node, NodeKind, Outcome, SHORT_WALK, walk};
 
-use crate::policy::{Policy, Program};
+use crate::policy::Policy;
 use build::Builder;
-use item::List;
+pub use explain::{Explanation, Graph, Steps, explain};
 use pool::{Full, Pool};
-use split::Budget;
+use ways::{Conditions, Form, forms};
 
 /// A compiled policy: nodes with indices from 0, to be moved to wherever there is room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,97 +62,183 @@ pub enum CompileError {
     },
 }
 
-/// What is tried, in this order, until a graph fits: one tree for all, then ever smaller ones in a row, and
-/// at last rule by rule.
-const BUDGETS: [Budget; 8] = [
-    Budget { copies: 3.0, tree: usize::MAX, set: SET, nodes: 64 },
-    Budget { copies: 1.6, tree: usize::MAX, set: SET, nodes: 64 },
-    Budget { copies: 1.6, tree: usize::MAX, set: usize::MAX, nodes: 64 },
-    Budget { copies: 3.0, tree: 128, set: SET, nodes: 256 },
-    Budget { copies: 2.0, tree: 48, set: SET, nodes: 256 },
-    Budget { copies: 4.0, tree: 32, set: SET, nodes: 1024 },
-    Budget { copies: 1.6, tree: 12, set: SET, nodes: 1024 },
-    Budget { copies: 0.0, tree: 1, set: SET, nodes: usize::MAX },
-];
-/// A set of more cubes than this is asked for itself where a walk has room for that.
-const SET: usize = 512;
+impl CompileError {
+    /// No graph was finished.
+    const fn too_complex() -> Self {
+        Self::TooComplex { nodes: NODE_LIMIT, depth: MAX_STEPS }
+    }
+}
+
+/// How many copies of its ways a graph may have, as a factor: what is tried, in this order, until a graph is small
+/// enough. Copies make walks shorter and graphs larger.
+const COPIES: [f64; 3] = [4.0, 1.5, 1.2];
+/// With more ways than this the first factor is not tried: the graph would be larger than caches are.
+const FEW_WAYS: usize = 400;
+/// With more ways than this graphs are built at the same time, and share no nodes.
+const MANY_WAYS: usize = 2000;
+/// So many nodes for each way a graph may have that is not tried with fewer copies.
+const NODES_EACH: usize = 16;
+/// As many nodes as this are always right.
+const NODES_FREE: usize = 512;
 /// A graph of one policy may take half of what there is for all: an update needs the old and the new.
 const NODE_LIMIT: usize = MAX_NODES / 2;
 
 /// Compiles `policy`.
 pub fn compile(policy: &Policy) -> Result<Image, CompileError> {
-    let mut closest = CompileError::TooComplex { nodes: NODE_LIMIT, depth: usize::MAX };
-    let Ok(lists) = Lists::of(policy) else { return Err(closest) };
-    for budget in BUDGETS {
-        let Ok(image) = attempt(&lists, budget) else { continue };
-        if image.depth <= MAX_STEPS {
-            return Ok(image);
+    let lists = Lists::of(policy).map_err(|_| CompileError::too_complex())?;
+    Ok(build_all(&lists)?.image)
+}
+
+/// All graphs of a policy.
+struct Built {
+    image: Image,
+    /// The factor of [`COPIES`] that was taken.
+    copies: f64,
+    /// For each of [`Lists::different`], at how many places graphs follow each other.
+    rows: Vec<usize>,
+}
+
+fn build_all(lists: &Lists) -> Result<Built, CompileError> {
+    let enough = (lists.ways * NODES_EACH + NODES_FREE).min(NODE_LIMIT);
+    let mut closest = CompileError::too_complex();
+    let mut best: Option<Built> = None;
+    for &copies in &COPIES[usize::from(lists.ways > FEW_WAYS)..] {
+        let Ok(built) = attempt(lists, copies) else { continue };
+        let Image { nodes, depth, .. } = &built.image;
+        if *depth > MAX_STEPS {
+            closest = CompileError::TooComplex { nodes: nodes.len(), depth: *depth };
+            continue;
         }
-        closest = CompileError::TooComplex { nodes: image.nodes.len(), depth: image.depth };
+        if nodes.len() <= enough && *depth <= SHORT_WALK {
+            return Ok(built);
+        }
+        let cost = |built: &Built| (built.image.depth > SHORT_WALK, built.image.nodes.len());
+        if best.as_ref().is_none_or(|best| cost(&built) < cost(best)) {
+            best = Some(built);
+        }
     }
-    Err(closest)
+    best.ok_or(closest)
 }
 
 /// What is to be built.
 struct Lists {
     /// Programs as they look to the classes of packets: to many of them they look the same.
-    different: Vec<List>,
+    different: Vec<Vec<Form>>,
     /// Which of them each root is for.
     of_root: [usize; Direction::COUNT * Class::COUNT],
-    /// How many values the policy asks for.
-    atoms: usize,
+    /// How many ways to match there are in all of them.
+    ways: usize,
 }
 
 impl Lists {
     fn of(policy: &Policy) -> Result<Self, Full> {
-        let mut known: HashMap<List, usize> = HashMap::new();
+        let mut known: HashMap<Vec<Form>, usize, hashbrown::DefaultHashBuilder> = HashMap::default();
         let mut different = Vec::new();
         let mut of_root = [0; Direction::COUNT * Class::COUNT];
         for direction in Direction::ALL {
+            if direction == Direction::In && policy.programs[0] == policy.programs[1] {
+                of_root.copy_within(..Class::COUNT, Class::COUNT);
+                break;
+            }
             for class in Class::ALL {
-                let list = item::items(policy.program(direction), class)?;
+                let list = forms(policy.program(direction), class)?;
                 of_root[class.root(direction)] = *known.entry(list).or_insert_with_key(|list| {
                     different.push(list.clone());
                     different.len() - 1
                 });
             }
         }
-        let atoms = policy.programs.iter().flat_map(Program::tests).map(|test| test.any_of.len()).sum();
-        Ok(Self { different, of_root, atoms })
+        let ways = |form: &Form| match &form.conditions {
+            Conditions::Ways(ways) => ways.len(),
+            Conditions::All(clauses) => clauses.iter().map(|clause| clause.cubes.len()).sum(),
+        };
+        let ways = different.iter().flatten().map(ways).sum();
+        Ok(Self { different, of_root, ways })
     }
 }
 
-fn attempt(lists: &Lists, budget: Budget) -> Result<Image, Full> {
-    let mut pool = Pool::new((lists.atoms + 32).saturating_mul(budget.nodes).min(NODE_LIMIT));
-    let built: Vec<u32> = lists
-        .different
-        .iter()
-        .map(|list| Builder::new(&mut pool, list.clone(), budget).root())
-        .collect::<Result<_, _>>()?;
+fn attempt(lists: &Lists, copies: f64) -> Result<Built, Full> {
+    // Each list by itself, at the same time, or all in one pool, where they share nodes.
+    let parts: Vec<Part> = if lists.ways > MANY_WAYS {
+        thread::scope(|scope| {
+            let build = |forms| scope.spawn(move || Part::build(std::slice::from_ref(forms), copies));
+            let threads: Vec<_> = lists.different.iter().map(build).collect();
+            let built =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            built.collect::<Result<_, _>>()
+        })?
+    } else {
+        vec![Part::build(&lists.different, copies)?]
+    };
+    let (mut nodes, mut built, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        let base = nodes.len() as u32;
+        nodes.extend(part.nodes.iter().map(|&node| moved(node, base)));
+        built.extend(part.roots.iter().map(|root| root + base));
+        rows.extend(part.rows);
+    }
+    if nodes.len() > NODE_LIMIT {
+        return Err(Full);
+    }
     let roots = lists.of_root.map(|position| built[position]);
-    let nodes = pool.into_nodes();
     let depth = depth(&nodes, &roots);
-    Ok(Image { nodes, roots, depth })
+    Ok(Built { image: Image { nodes, roots, depth }, copies, rows })
+}
+
+/// Graphs that share nodes.
+struct Part {
+    nodes: Vec<Node>,
+    /// For each list.
+    roots: Vec<u32>,
+    /// See [`Built::rows`].
+    rows: Vec<usize>,
+}
+
+impl Part {
+    fn build(lists: &[Vec<Form>], copies: f64) -> Result<Self, Full> {
+        let mut pool = Pool::new(NODE_LIMIT);
+        let (mut roots, mut rows) = (Vec::new(), Vec::new());
+        for forms in lists {
+            let (root, forks) = Builder::new(&mut pool, forms, copies).root()?;
+            roots.push(root);
+            rows.push(forks);
+        }
+        Ok(Self { nodes: pool.into_nodes(), roots, rows })
+    }
 }
 
 /// Nodes on the longest path from any root. Children always stand before their parents, because a node is
 /// placed after what it leads to.
 fn depth(nodes: &[Node], roots: &[u32]) -> usize {
-    let mut depths = vec![0usize; nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        let of = |child: u32| depths[child as usize];
-        let below = match node.kind() {
-            None | Some(NodeKind::Leaf { .. }) => 0,
-            Some(NodeKind::Range { yes, no, .. } | NodeKind::Mask { yes, no, .. }) => of(yes).max(of(no)),
+    // To the end, and to where a row of graphs says which match is the best, if there is one on the way.
+    let mut longest: Vec<(usize, Option<usize>)> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let of = |child: u32| longest.get(child as usize).copied().unwrap_or_default();
+        let further = |one: (usize, Option<usize>), other: (usize, Option<usize>)| {
+            (one.0.max(other.0), one.1.max(other.1))
+        };
+        let (end, row) = match node.kind() {
+            None | Some(NodeKind::Leaf { .. }) => (0, None),
+            Some(NodeKind::Range { yes, no, .. } | NodeKind::Mask { yes, no, .. }) => {
+                further(of(yes), of(no))
+            }
             Some(NodeKind::Hit { next, .. }) => of(next),
-            Some(NodeKind::Cut { first, last, .. }) => (first..=first + last).map(of).max().unwrap_or(0),
+            Some(NodeKind::Cut { first, last, .. }) => {
+                (first..=first + last).map(of).fold((0, None), further)
+            }
             Some(NodeKind::Hash { first, shift, .. }) => {
-                (first..first + (1 << (u32::BITS - shift))).map(of).max().unwrap_or(0)
+                (first..first + (1 << (u32::BITS - shift))).map(of).fold((0, None), further)
+            }
+            Some(NodeKind::Candidate { enough, next, target, .. }) => {
+                // The last of a row leads nowhere else.
+                let (end, row) = if enough == NO_MATCH { (0, None) } else { of(next) };
+                let row = row.unwrap_or(0);
+                (end.max(row + of(target).0), Some(row))
             }
         };
-        depths[index] = below + 1;
+        longest.push((end + 1, row.map(|row| row + 1)));
     }
-    roots.iter().map(|&root| depths[root as usize]).max().unwrap_or(0)
+    roots.iter().map(|&root| longest[root as usize].0).max().unwrap_or(0)
 }
 
 impl Image {
@@ -162,22 +253,7 @@ impl Image {
 
     /// The nodes as they stand at `base` of the map.
     pub fn nodes_at(&self, base: u32) -> impl Iterator<Item = Node> {
-        self.nodes.iter().map(move |node| match node.kind() {
-            None | Some(NodeKind::Leaf { .. }) => *node,
-            Some(NodeKind::Hit { rule, next }) => Node::new(NodeKind::Hit { rule, next: next + base }),
-            Some(NodeKind::Range { word, lo, span, yes, no }) => {
-                Node::new(NodeKind::Range { word, lo, span, yes: yes + base, no: no + base })
-            }
-            Some(NodeKind::Mask { word, mask, value, yes, no }) => {
-                Node::new(NodeKind::Mask { word, mask, value, yes: yes + base, no: no + base })
-            }
-            Some(NodeKind::Cut { word, lo, last, shift, first }) => {
-                Node::new(NodeKind::Cut { word, lo, last, shift, first: first + base })
-            }
-            Some(NodeKind::Hash { word, multiplier, shift, first }) => {
-                Node::new(NodeKind::Hash { word, multiplier, shift, first: first + base })
-            }
-        })
+        self.nodes.iter().map(move |&node| moved(node, base))
     }
 
     /// A number that is equal for equal images: where to look for one that can be shared.
@@ -187,5 +263,29 @@ impl Image {
             self.nodes.iter().flat_map(|node| [node.lo, node.span, node.yes, node.no]).chain(self.roots);
         words
             .fold(0xcbf2_9ce4_8422_2325, |hash, word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+/// A node of a graph that begins at `base`.
+fn moved(node: Node, base: u32) -> Node {
+    match node.kind() {
+        None | Some(NodeKind::Leaf { .. }) => node,
+        Some(NodeKind::Hit { rule, next }) => Node::new(NodeKind::Hit { rule, next: next + base }),
+        Some(NodeKind::Range { word, lo, span, yes, no }) => {
+            Node::new(NodeKind::Range { word, lo, span, yes: yes + base, no: no + base })
+        }
+        Some(NodeKind::Mask { word, mask, value, yes, no }) => {
+            Node::new(NodeKind::Mask { word, mask, value, yes: yes + base, no: no + base })
+        }
+        Some(NodeKind::Cut { word, lo, last, shift, first }) => {
+            Node::new(NodeKind::Cut { word, lo, last, shift, first: first + base })
+        }
+        Some(NodeKind::Hash { word, mask, multiplier, shift, first }) => {
+            Node::new(NodeKind::Hash { word, mask, multiplier, shift, first: first + base })
+        }
+        Some(NodeKind::Candidate { priority, enough, target, next }) => {
+            let (target, next) = (target + base, next + base);
+            Node::new(NodeKind::Candidate { priority, enough, target, next })
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The graph against the steps it was built from, on random policies and keys. That the constraints mean
 //! what the tests on fields mean is held against the reference interpreter elsewhere.
 
-use filter_common::{Cause, Class, Direction, Key, MAX_STEPS, Outcome, Verdict, flags, word};
+use filter_common::{Cause, Class, Direction, Key, MAX_STEPS, Node, NodeKind, Outcome, Verdict, flags, word};
 
 use super::constraint::{Clause, Constraint};
 use super::lower::{Lowered, lower};
@@ -51,6 +51,14 @@ fn atom(random: &mut Random, field: Field) -> Atom {
             let first = random.below(60);
             Atom::Range(first, first + if random.one_in(2) { 0 } else { random.below(20) })
         }
+        Field::TrafficClass if random.one_in(2) => {
+            let mask = random.below(64);
+            Atom::Bits { mask, value: random.below(64) & mask }
+        }
+        Field::TrafficClass => {
+            let first = random.below(40);
+            Atom::Range(first, first + random.below(6))
+        }
         _ => {
             let value = random.below(8);
             Atom::Range(value, value)
@@ -64,8 +72,15 @@ fn test(random: &mut Random, field: Field, count: u32) -> Test {
 }
 
 fn policy(random: &mut Random, steps: usize) -> Policy {
-    const FIELDS: [Field; 6] =
-        [Field::SrcIp, Field::DstIp, Field::SrcMac, Field::DstPort, Field::SrcPort, Field::Dscp];
+    const FIELDS: [Field; 7] = [
+        Field::SrcIp,
+        Field::DstIp,
+        Field::SrcMac,
+        Field::DstPort,
+        Field::SrcPort,
+        Field::Dscp,
+        Field::TrafficClass,
+    ];
     let mut program = Vec::new();
     for step in 0..steps {
         let mut when: Vec<When> = Vec::new();
@@ -77,7 +92,7 @@ fn policy(random: &mut Random, steps: usize) -> Policy {
         }
         if random.one_in(6) {
             let row = |random: &mut Random| {
-                let (first, second) = (random.below(6) as usize, random.below(6) as usize);
+                let (first, second) = (random.below(7) as usize, random.below(7) as usize);
                 vec![test(random, FIELDS[first], 1), test(random, FIELDS[second], 2)]
             };
             let rows = 1 + random.below(8);
@@ -159,7 +174,7 @@ fn run(policy: &Policy, conditions: &[Vec<Lowered>], key: &Key) -> (Outcome, Vec
 
 #[test]
 fn graph_does_what_the_steps_say() {
-    for seed in 1..=30 {
+    for seed in 1..=150 {
         let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
         let steps = [1, 3, 8, 20, 45][random.below(5) as usize];
         let policy = policy(&mut random, steps);
@@ -183,9 +198,8 @@ fn moved_graphs_keep_their_shape() {
     let policy = policy(&mut random, 30);
     let image = compile(&policy).unwrap();
     let base = 1000;
-    let moved: Vec<_> = std::iter::repeat_n(filter_common::Node::default(), base as usize)
-        .chain(image.nodes_at(base))
-        .collect();
+    let moved: Vec<_> =
+        std::iter::repeat_n(Node::default(), base as usize).chain(image.nodes_at(base)).collect();
     for _ in 0..500 {
         let key = key(&mut random);
         let root = image.roots[Class::Ipv4Tcp.root(Direction::In)];
@@ -331,13 +345,60 @@ fn large_lists_in_one_rule_do_not_multiply() {
     }
 }
 
-/// Many steps that only go on are no recursion of the builder's.
+/// Many steps that only go on are no recursion of the builder's, and all of them are counted.
 #[test]
-fn long_runs_of_jumps_end_in_an_error_not_in_a_crash() {
+fn long_runs_of_jumps_are_long_walks() {
     let steps = 1 << 14;
     let go = (1..=steps).map(|next| Step { when: vec![], rule: Some(next as u32), then: Then::Go(next) });
     let last = Step { when: vec![], rule: Some(0), then: Then::Verdict(Verdict::Drop) };
     let program = Program { steps: go.chain([last]).collect() };
-    let image = compile(&Policy { rules: vec![], programs: [program.clone(), program] });
-    assert!(matches!(image, Err(super::CompileError::TooComplex { .. })));
+    let image = compile(&Policy { rules: vec![], programs: [program.clone(), program] }).unwrap();
+    assert_eq!(image.depth, steps + 1);
+    let (outcome, hits) = image.walk(Direction::Out, Class::Other, &Key::new());
+    assert_eq!(outcome.cause, Cause::Rule(0));
+    assert_eq!(hits, (1..=steps as u32).collect::<Vec<_>>());
+}
+
+/// What follows a jump is built for what is known there: parts of a table that look alike differ behind it.
+#[test]
+fn what_follows_a_jump_depends_on_the_part_of_the_table() {
+    let ports = |first: u32, last| vec![Test::is(Field::DstPort, Atom::Range(first, last)).into()];
+    let verdict = |rule: u32, when, verdict| Step { when, rule: Some(rule), then: Then::Verdict(verdict) };
+    // Two heaps of ranges, and between them parts of the table in which only the jump is left.
+    let mut steps: Vec<Step> =
+        (0..10).chain(50..60).map(|i| verdict(i, ports(32 * i, 32 * i + 31), Verdict::Drop)).collect();
+    steps.push(Step { when: vec![], rule: Some(60), then: Then::Go(21) });
+    steps.push(verdict(61, ports(400, 410), Verdict::Pass));
+    steps.push(verdict(62, ports(800, 810), Verdict::Pass));
+    steps.push(verdict(63, vec![], Verdict::Drop));
+    let program = Program { steps };
+    let policy = Policy { rules: vec![], programs: [program.clone(), program] };
+    let image = compile(&policy).unwrap();
+    let cut = |node: &Node| matches!(node.kind(), Some(NodeKind::Cut { .. }));
+    assert!(image.nodes.iter().any(cut), "there is no table");
+    for port in 0..2000 {
+        let asked = [(word::DST_PORT, flags::PRESENT_L4 | port)];
+        let expected = (400..=410).contains(&port) || (800..=810).contains(&port);
+        assert_eq!(passes(&image, Class::Ipv4Udp, &asked), expected, "{port}");
+    }
+}
+
+/// Rules that each ask for two of six fields, and leave the others wild, fit into no tree.
+#[test]
+fn rules_that_are_wild_in_different_fields_take_several_graphs() {
+    let mut in_rows = 0;
+    for seed in 1..=6 {
+        let mut random = Random(u64::wrapping_mul(seed, 0x2545_f491_4f6c_dd1d));
+        let policy = policy(&mut random, 300);
+        let image = compile(&policy).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let row = |node: &&Node| matches!(node.kind(), Some(NodeKind::Candidate { .. }));
+        in_rows += usize::from(image.nodes.iter().any(|node| row(&node)));
+        let conditions = conditions(&policy, Class::Ipv4Udp);
+        for _ in 0..400 {
+            let key = key(&mut random);
+            let (outcome, hits) = image.walk(Direction::Out, Class::Ipv4Udp, &key);
+            assert_eq!((outcome, hits), run(&policy, &conditions, &key), "seed {seed}, {key:?}");
+        }
+    }
+    assert!(in_rows >= 4, "only {in_rows} of 6 took several graphs");
 }
