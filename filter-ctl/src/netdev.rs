@@ -1,13 +1,16 @@
 //! Network interfaces, as the kernel lists them over netlink (not sysfs, which may show another network
 //! namespace).
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkLayerType, LinkMessage,
+};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// An interface.
@@ -56,14 +59,47 @@ impl Interface {
     }
 }
 
-/// All interfaces of this network namespace.
-pub fn interfaces() -> io::Result<Vec<Interface>> {
+/// All interfaces of this network namespace, as they were at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Interfaces {
+    by_index: HashMap<u32, Interface>,
+    by_name: HashMap<String, u32>,
+}
+
+impl Interfaces {
+    /// Asks the kernel.
+    pub fn read() -> io::Result<Self> {
+        let mut all = Self::default();
+        for interface in interfaces()? {
+            all.by_name.insert(interface.name.clone(), interface.ifindex);
+            all.by_index.insert(interface.ifindex, interface);
+        }
+        Ok(all)
+    }
+
+    /// The one with this index.
+    pub fn at(&self, ifindex: u32) -> Option<&Interface> {
+        self.by_index.get(&ifindex)
+    }
+
+    /// The one of this name.
+    pub fn named(&self, name: &str) -> Option<&Interface> {
+        self.at(*self.by_name.get(name)?)
+    }
+}
+
+fn interfaces() -> io::Result<Vec<Interface>> {
+    /// Bytes: the kernel fills what it is given up to half of it, with some hundred bytes for each interface.
+    const ANSWER: usize = 1 << 16;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
+    let mut wanted = LinkMessage::default();
+    // Counters are most of what the kernel would say of an interface.
+    wanted.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let mut request = NetlinkMessage::new(
         NetlinkHeader::default(),
-        NetlinkPayload::from(RouteNetlinkMessage::GetLink(LinkMessage::default())),
+        NetlinkPayload::from(RouteNetlinkMessage::GetLink(wanted)),
     );
     request.header.flags = NLM_F_DUMP | NLM_F_REQUEST;
     request.finalize();
@@ -72,8 +108,10 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
     socket.send(&bytes, 0)?;
 
     let mut found = Vec::new();
+    let mut bytes = Vec::with_capacity(ANSWER);
     loop {
-        let (bytes, _) = socket.recv_from_full()?;
+        bytes.clear();
+        socket.recv(&mut bytes, 0)?;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
@@ -90,11 +128,6 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
             rest = rest.get(length..).filter(|_| length != 0).unwrap_or_default();
         }
     }
-}
-
-/// The interface of that name; `None` where there is none.
-pub fn find(name: &str) -> io::Result<Option<Interface>> {
-    Ok(interfaces()?.into_iter().find(|interface| interface.name == name))
 }
 
 fn interface(link: &LinkMessage) -> Option<Interface> {

@@ -87,10 +87,25 @@ impl Datapath {
             .is_ok_and(|(_, programs)| programs.iter().any(|program| program.id() == ours.id()))
     }
 
+    /// Whether the interface has a pinned link of ours.
+    pub fn is_linked(&self, ifindex: u32) -> bool {
+        let Some(pins) = &self.pins else { return false };
+        Direction::ALL.iter().any(|&direction| pins.link(ifindex, direction).symlink_metadata().is_ok())
+    }
+
     /// Detaches both classifiers from the interface, if they are attached. On return no packet meets them any
     /// more, so that the policy can be withdrawn.
     pub fn detach(&mut self, ifindex: u32) {
-        self.forget_links(ifindex);
+        self.detach_all(&[ifindex]);
+    }
+
+    /// The same for many, with one wait.
+    pub fn detach_all(&mut self, ports: &[u32]) {
+        let haste = self.hasten(ports.len());
+        for &ifindex in ports {
+            self.forget_links(ifindex);
+        }
+        drop(haste);
         // At worst a packet that is still on its way there finds no policy.
         let _ = self.tables.wait_for_packets();
     }

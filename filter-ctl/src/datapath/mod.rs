@@ -4,6 +4,8 @@
 //! give away the same places.
 
 mod error;
+mod free;
+mod haste;
 mod link;
 mod log;
 mod mapped;
@@ -32,8 +34,8 @@ use occupancy::Occupancy;
 use pins::Pins;
 use tables::Tables;
 
-/// The classifiers, as the build made them.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/filter-ebpf.o"));
+/// The classifiers, as the build made them: what is loaded.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/filter-ebpf.o"));
 
 /// The name of the global that says which of the classifiers' diagnostics are logged.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
@@ -55,6 +57,15 @@ pub struct Datapath {
 pub struct LoadOptions {
     /// Which diagnostics they log.
     pub log: LogLevel,
+}
+
+/// Bytes of a classifier's code in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramSize {
+    /// As BPF instructions, after the verifier's changes.
+    pub translated: u32,
+    /// As instructions of the machine; 0 where the kernel interprets.
+    pub jitted: u32,
 }
 
 /// Which diagnostics the classifiers log.
@@ -124,6 +135,9 @@ impl Datapath {
     }
 
     fn adopt(pins: Pins, lock: Option<File>) -> Result<Self, DatapathError> {
+        if lock.is_some() {
+            haste::end_forgotten(&pins);
+        }
         let tables = Tables::open(|name| {
             let path = pins.map(name);
             MapData::from_pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))
@@ -144,6 +158,11 @@ impl Datapath {
             .published()
             .filter_map(|(ifindex, entry)| Some((ifindex, self.record(entry & slot::INDEX)?)))
             .collect()
+    }
+
+    /// Whether an interface has a policy.
+    pub fn has(&self, ifindex: u32) -> bool {
+        self.published_on(ifindex).is_some()
     }
 
     /// The record that is in force on an interface.
@@ -170,7 +189,7 @@ impl Datapath {
 
     /// The counters of a record's rules, in the rules' order.
     pub fn counters_of(&self, record: &PortRecord) -> Vec<u32> {
-        self.tables.counters_of(record)
+        self.tables.counters_of(record).collect()
     }
 
     /// Packets that the guard dropped at the port with this number.
@@ -181,6 +200,18 @@ impl Datapath {
     /// How many instructions the verifier processed for a direction's classifier, where the kernel says.
     pub fn verified_instructions(&self, direction: Direction) -> Option<u32> {
         self.programs[direction.index()].info().ok()?.verified_instruction_count()
+    }
+
+    /// Asks the kernel to wait for packets as fast as it can while the value lives, if so many ports are to be
+    /// attached or detached that it matters.
+    pub(crate) fn hasten(&self, ports: usize) -> Option<haste::Haste> {
+        haste::Haste::begin(self.pins.as_ref()?, ports)
+    }
+
+    /// How large a direction's classifier is, where the kernel says.
+    pub fn program_size(&self, direction: Direction) -> Option<ProgramSize> {
+        let info = self.programs[direction.index()].info().ok()?;
+        Some(ProgramSize { translated: info.size_translated()?, jitted: info.size_jitted() })
     }
 
     fn record(&self, index: u32) -> Option<PortRecord> {

@@ -3,66 +3,37 @@
 //! Nothing but the kernel's own records says what is in use: a slot that some interface leads to, and
 //! whatever its record names. So a command that was killed half-way leaves nothing behind that is lost, and
 //! there is no list of free places that could disagree with the truth.
+//!
+//! Ten thousand ports change at once, each asking for a slot, a run of rules and counters. So a search goes on
+//! where the last one ended, as long as nothing before that was let go.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::HashMap;
 
 use filter_common::{PortRecord, slot};
 
 use super::error::DatapathError;
+use super::free::{Numbers, Runs};
 use super::tables::Tables;
 
 /// What is in use.
 #[derive(Debug, Default)]
 pub(super) struct Occupancy {
-    slots: BTreeSet<u32>,
-    ports: BTreeSet<u32>,
-    counters: BTreeSet<u32>,
-    /// Start → end, and how many ports share it.
+    slots: Numbers,
+    ports: Numbers,
+    counters: Numbers,
     nodes: Runs,
     rules: Runs,
+    /// Graphs by their fingerprints: different ones may have the same.
+    graphs: HashMap<u64, Vec<Graph>>,
 }
 
-/// Runs of elements that are in use, by their start.
-#[derive(Debug, Default)]
-struct Runs(BTreeMap<u32, (u32, usize)>);
-
-impl Runs {
-    fn hold(&mut self, run: Range<u32>) {
-        if !run.is_empty() {
-            self.0.entry(run.start).or_insert((run.end, 0)).1 += 1;
-        }
-    }
-
-    fn release(&mut self, run: Range<u32>) {
-        if run.is_empty() {
-            // It was not held: what starts at the same place is somebody else's.
-            return;
-        }
-        if let Some((_, holders)) = self.0.get_mut(&run.start) {
-            *holders -= 1;
-            if *holders == 0 {
-                self.0.remove(&run.start);
-            }
-        }
-    }
-
-    /// First fit of `length` elements below `total`.
-    fn find(&self, length: usize, total: usize, what: &'static str) -> Result<u32, DatapathError> {
-        let mut start = 0;
-        for (&next, &(end, _)) in &self.0 {
-            if next as usize >= start + length {
-                break;
-            }
-            start = start.max(end as usize);
-        }
-        if start + length <= total {
-            return Ok(start as u32);
-        }
-        let used: usize = self.0.iter().map(|(start, (end, _))| (end - start) as usize).sum();
-        let advice = "; detach ports, or let them share profiles";
-        Err(DatapathError::Full { what, wanted: length, free: total - used, total, advice })
-    }
+/// A graph in the map.
+#[derive(Debug)]
+struct Graph {
+    /// The record of one of the ports that walk it.
+    record: PortRecord,
+    /// How many do.
+    holders: usize,
 }
 
 impl Occupancy {
@@ -79,11 +50,16 @@ impl Occupancy {
 
     /// `slot` and all that its record names is in use.
     pub(super) fn hold(&mut self, slot: u32, record: &PortRecord, tables: &Tables) {
-        self.slots.insert(slot);
-        self.ports.insert(record.port);
+        self.slots.hold(slot);
+        self.ports.hold(record.port);
         self.nodes.hold(record.nodes..record.nodes + record.node_count);
         self.rules.hold(record.rules..record.rules + record.rule_count);
-        self.counters.extend(tables.counters_of(record));
+        tables.counters_of(record).for_each(|counter| self.counters.hold(counter));
+        let graphs = self.graphs.entry(record.policy).or_default();
+        match graphs.iter_mut().find(|graph| graph.record.nodes == record.nodes) {
+            Some(graph) => graph.holders += 1,
+            None => graphs.push(Graph { record: *record, holders: 1 }),
+        }
     }
 
     /// It is not any more. Counters and the port's number stay with `kept`, the record that replaced it.
@@ -94,93 +70,64 @@ impl Occupancy {
         kept: Option<&PortRecord>,
         tables: &Tables,
     ) {
-        self.slots.remove(&slot);
+        self.slots.release(slot);
         self.nodes.release(record.nodes..record.nodes + record.node_count);
         self.rules.release(record.rules..record.rules + record.rule_count);
-        for counter in tables.counters_of(record) {
-            self.counters.remove(&counter);
-        }
+        tables.counters_of(record).for_each(|counter| self.counters.release(counter));
         match kept {
-            Some(kept) => self.counters.extend(tables.counters_of(kept)),
-            None => {
-                self.ports.remove(&record.port);
+            Some(kept) => tables.counters_of(kept).for_each(|counter| self.counters.hold(counter)),
+            None => self.ports.release(record.port),
+        }
+        if let Some(graphs) = self.graphs.get_mut(&record.policy) {
+            if let Some(graph) = graphs.iter_mut().find(|graph| graph.record.nodes == record.nodes) {
+                graph.holders -= 1;
+            }
+            graphs.retain(|graph| graph.holders > 0);
+            if graphs.is_empty() {
+                self.graphs.remove(&record.policy);
             }
         }
     }
 
-    pub(super) fn free_slot(&self, total: usize) -> Result<u32, DatapathError> {
-        first_free(&self.slots, total, "records of ports")
+    /// For each graph with this fingerprint the record of a port that walks it.
+    pub(super) fn graphs(&self, fingerprint: u64) -> impl Iterator<Item = &PortRecord> {
+        self.graphs.get(&fingerprint).into_iter().flatten().map(|graph| &graph.record)
     }
 
-    pub(super) fn free_port(&self, total: usize) -> Result<u32, DatapathError> {
-        first_free(&self.ports, total, "ports")
+    pub(super) fn free_slot(&mut self, total: usize) -> Result<u32, DatapathError> {
+        one(&mut self.slots, total, "records of ports")
+    }
+
+    pub(super) fn free_port(&mut self, total: usize) -> Result<u32, DatapathError> {
+        one(&mut self.ports, total, "ports")
     }
 
     /// `count` counters that nobody uses.
-    pub(super) fn free_counters(&self, count: usize, total: usize) -> Result<Vec<u32>, DatapathError> {
-        let free: Vec<u32> =
-            (1..total as u32).filter(|counter| !self.counters.contains(counter)).take(count).collect();
-        if free.len() == count {
-            return Ok(free);
-        }
-        let advice = "; detach ports, or use fewer rules";
-        Err(DatapathError::Full { what: "counters", wanted: count, free: free.len(), total, advice })
+    pub(super) fn free_counters(&mut self, count: usize, total: usize) -> Result<Vec<u32>, DatapathError> {
+        self.counters.free(count, total).map_err(|free| {
+            let advice = "; detach ports, or use fewer rules";
+            DatapathError::Full { what: "counters", wanted: count, free, total, advice }
+        })
     }
 
-    pub(super) fn free_nodes(&self, length: usize, total: usize) -> Result<u32, DatapathError> {
-        self.nodes.find(length, total, "nodes of decision graphs")
+    pub(super) fn free_nodes(&mut self, length: usize, total: usize) -> Result<u32, DatapathError> {
+        run(&mut self.nodes, length, total, "nodes of decision graphs")
     }
 
-    pub(super) fn free_rules(&self, length: usize, total: usize) -> Result<u32, DatapathError> {
-        self.rules.find(length, total, "rules of ports")
-    }
-
-    pub(super) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
-        self.slots.iter().copied()
+    pub(super) fn free_rules(&mut self, length: usize, total: usize) -> Result<u32, DatapathError> {
+        run(&mut self.rules, length, total, "rules of ports")
     }
 }
 
-/// Number 0 is never given away.
-fn first_free(used: &BTreeSet<u32>, total: usize, what: &'static str) -> Result<u32, DatapathError> {
-    let mut candidate = 1;
-    for &next in used.range(1..) {
-        if next != candidate {
-            break;
-        }
-        candidate += 1;
-    }
-    if (candidate as usize) < total {
-        return Ok(candidate);
-    }
+fn one(numbers: &mut Numbers, total: usize, what: &'static str) -> Result<u32, DatapathError> {
     let advice = "; detach ports that are not needed";
-    Err(DatapathError::Full { what, wanted: 1, free: 0, total, advice })
+    let full = DatapathError::Full { what, wanted: 1, free: 0, total, advice };
+    numbers.free(1, total).ok().and_then(|found| found.first().copied()).ok_or(full)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_are_free_when_all_who_share_them_let_go() {
-        let mut runs = Runs::default();
-        runs.hold(0..10);
-        runs.hold(0..10);
-        runs.hold(15..20);
-        assert_eq!(runs.find(5, 100, "nodes").ok(), Some(10), "the gap");
-        assert_eq!(runs.find(6, 100, "nodes").ok(), Some(20), "the gap is too small");
-        runs.release(0..10);
-        assert_eq!(runs.find(1, 100, "nodes").ok(), Some(10), "somebody still has it");
-        runs.release(0..10);
-        assert_eq!(runs.find(15, 100, "nodes").ok(), Some(0));
-        assert!(matches!(runs.find(81, 100, "nodes"), Err(DatapathError::Full { free: 95, .. })));
-    }
-
-    #[test]
-    fn a_run_of_nothing_takes_nothing_from_whoever_starts_there() {
-        let mut runs = Runs::default();
-        runs.hold(0..10);
-        runs.hold(0..0);
-        runs.release(0..0);
-        assert_eq!(runs.find(1, 100, "rules").ok(), Some(10));
-    }
+fn run(runs: &mut Runs, length: usize, total: usize, what: &'static str) -> Result<u32, DatapathError> {
+    runs.find(length, total).map_err(|free| {
+        let advice = "; detach ports, or let them share profiles";
+        DatapathError::Full { what, wanted: length, free, total, advice }
+    })
 }

@@ -70,6 +70,11 @@ impl Pins {
         self.version().join("links").join(format!("{ifindex}_{direction}"))
     }
 
+    /// A folder that is there while the kernel is asked to hurry.
+    pub(super) fn haste(&self) -> PathBuf {
+        self.folder.join("haste")
+    }
+
     /// Interfaces that have pinned links.
     pub(super) fn linked(&self) -> Vec<u32> {
         let Ok(entries) = fs::read_dir(self.version().join("links")) else { return vec![] };

@@ -71,6 +71,16 @@ pub struct Retired {
 impl Datapath {
     /// Writes what `spec` says to places that nothing leads to.
     pub fn prepare(&mut self, spec: &PortSpec<'_>) -> Result<Prepared, DatapathError> {
+        self.prepare_like(spec, None)
+    }
+
+    /// The same; `like` was prepared with an equal image, and not abandoned since: then its graph is not looked for
+    /// among all others.
+    pub fn prepare_like(
+        &mut self,
+        spec: &PortSpec<'_>,
+        like: Option<&Prepared>,
+    ) -> Result<Prepared, DatapathError> {
         if spec.ifindex as usize >= self.tables.ifindex.len() {
             return Err(DatapathError::Ifindex(spec.ifindex));
         }
@@ -84,16 +94,15 @@ impl Datapath {
         let counters: Vec<u32> =
             spec.counters.iter().map(|counter| counter.or_else(|| fresh.next()).unwrap_or(0)).collect();
         let rules = self.occupancy.free_rules(counters.len(), self.tables.rules.len())?;
-        let (nodes, write_nodes) = match self.shared(spec.image) {
+        let fingerprint = like.map_or_else(|| spec.image.fingerprint(), |like| like.record.policy);
+        let there = like.map(|like| like.record.nodes).or_else(|| self.shared(spec.image, fingerprint));
+        let (nodes, write_nodes) = match there {
             Some(base) => (base, false),
             None => (self.occupancy.free_nodes(spec.image.nodes.len(), self.tables.nodes.len())?, true),
         };
 
-        for (&counter, known) in counters.iter().zip(spec.counters) {
-            if known.is_none() {
-                self.tables.clear_counter(counter)?;
-            }
-        }
+        let fresh = counters.iter().zip(spec.counters).filter(|(_, known)| known.is_none());
+        self.tables.clear_counters(fresh.map(|(&counter, _)| counter))?;
         let mut written = true;
         if write_nodes {
             for (position, node) in (nodes..).zip(spec.image.nodes_at(nodes)) {
@@ -107,7 +116,7 @@ impl Datapath {
             written &= self.tables.learned.write(port as usize, Learned::default());
             written &= self.tables.clear_guard(port);
         }
-        let record = record(spec, port, nodes, rules);
+        let record = record(spec, fingerprint, port, nodes, rules);
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
         self.occupancy.hold(slot, &record, &self.tables);
@@ -189,11 +198,9 @@ impl Datapath {
     }
 
     /// Where the nodes of an equal image already stand.
-    fn shared(&self, image: &Image) -> Option<u32> {
-        let fingerprint = image.fingerprint();
-        self.occupancy.slots().filter_map(|slot| self.record(slot)).find_map(|record| {
-            let same = record.policy == fingerprint
-                && record.node_count as usize == image.nodes.len()
+    fn shared(&self, image: &Image, fingerprint: u64) -> Option<u32> {
+        self.occupancy.graphs(fingerprint).find_map(|record| {
+            let same = record.node_count as usize == image.nodes.len()
                 && (record.nodes..)
                     .zip(image.nodes_at(record.nodes))
                     .all(|(at, node)| self.tables.nodes.read(at as usize) == Some(node))
@@ -203,9 +210,9 @@ impl Datapath {
     }
 }
 
-fn record(spec: &PortSpec<'_>, port: u32, nodes: u32, rules: u32) -> PortRecord {
+fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u32) -> PortRecord {
     let mut record = PortRecord {
-        policy: spec.image.fingerprint(),
+        policy: fingerprint,
         generation: spec.generation,
         ifindex: spec.ifindex,
         port,

@@ -1,8 +1,8 @@
 //! The loaded classifier, run over a frame of ours (`BPF_PROG_TEST_RUN`).
 
-use aya::programs::ProgramError;
+use aya::programs::{ProgramError, ProgramFd};
 use aya::{TestRun, TestRunOptions};
-use filter_common::{Direction, Outcome};
+use filter_common::{Direction, Outcome, maps};
 
 use super::{Datapath, DatapathError};
 
@@ -32,8 +32,7 @@ impl Datapath {
         ifindex: u32,
         frame: &[u8],
     ) -> Result<Option<Outcome>, DatapathError> {
-        let mut context = [0u8; CONTEXT];
-        context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
+        let context = context(ifindex);
         let mut after = [0u8; CONTEXT];
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -61,4 +60,42 @@ impl Datapath {
             error: format!("it returned {} and reported {:?}", result.return_value.cast_signed(), outcome),
         })
     }
+
+    /// Runs the classifier of `direction` so many times over `frame`, in one system call: to measure it. Whether it
+    /// judges as it should, [`Datapath::run`] says.
+    pub fn run_repeatedly(
+        &self,
+        direction: Direction,
+        ifindex: u32,
+        frame: &[u8],
+        times: u32,
+    ) -> Result<(), DatapathError> {
+        let context = context(ifindex);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            repeat: times,
+            ..TestRunOptions::new()
+        };
+        self.programs[direction.index()]
+            .test_run(options)
+            .map(drop)
+            .map_err(|error| DatapathError::bpf("running the classifier again and again", &error))
+    }
+
+    /// A handle to the classifier of `direction`, for programs that go on in it by a tail call.
+    pub fn handle(&self, direction: Direction) -> Result<ProgramFd, DatapathError> {
+        let error = |error: &(dyn std::error::Error + 'static)| {
+            DatapathError::bpf(format!("a handle to {}", maps::program(direction)), error)
+        };
+        let handle = self.programs[direction.index()].fd().map_err(|found| error(&found))?;
+        handle.try_clone().map_err(|found| error(&found))
+    }
+}
+
+/// A context in which a frame comes along at the interface.
+fn context(ifindex: u32) -> [u8; CONTEXT] {
+    let mut context = [0u8; CONTEXT];
+    context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
+    context
 }

@@ -20,6 +20,8 @@ pub(super) struct Tables {
     counters: PerCpuArray<MapData, [u64; 2]>,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
+    /// CPUs that there could be: a per-CPU value has a part for each.
+    cpus: usize,
 }
 
 impl Tables {
@@ -40,6 +42,8 @@ impl Tables {
             learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
+            cpus: aya::util::nr_cpus()
+                .map_err(|(path, error)| DatapathError::io(std::path::Path::new(path), error))?,
             grace_inner: Array::create(1, 0).map_err(|error| wrong(maps::GRACE, error))?,
         })
     }
@@ -53,10 +57,9 @@ impl Tables {
     }
 
     /// The counters of a record's rules, in the rules' order.
-    pub(super) fn counters_of(&self, record: &PortRecord) -> Vec<u32> {
+    pub(super) fn counters_of(&self, record: &PortRecord) -> impl Iterator<Item = u32> {
         (record.rules..record.rules + record.rule_count)
             .map(|position| self.rules.read(position as usize).unwrap_or(0))
-            .collect()
     }
 
     /// How many counters there are.
@@ -74,13 +77,14 @@ impl Tables {
         }))
     }
 
-    /// Sets a counter to zero on all CPUs.
-    pub(super) fn clear_counter(&mut self, index: u32) -> Result<(), DatapathError> {
-        let cpus = aya::util::nr_cpus()
-            .map_err(|(path, error)| DatapathError::io(std::path::Path::new(path), error))?;
-        let zeros = PerCpuValues::try_from(vec![[0; 2]; cpus])
-            .map_err(|error| DatapathError::io(std::path::Path::new(maps::COUNTERS), error))?;
-        self.counters.set(index, zeros, 0).map_err(|error| DatapathError::bpf(maps::COUNTERS, &error))
+    /// Sets counters to zero on all CPUs.
+    pub(super) fn clear_counters(&mut self, indices: impl Iterator<Item = u32>) -> Result<(), DatapathError> {
+        for index in indices {
+            let zeros = PerCpuValues::try_from(vec![[0; 2]; self.cpus])
+                .map_err(|error| DatapathError::io(std::path::Path::new(maps::COUNTERS), error))?;
+            self.counters.set(index, zeros, 0).map_err(|error| DatapathError::bpf(maps::COUNTERS, &error))?;
+        }
+        Ok(())
     }
 
     /// Packets that the guard dropped at a port, by reason; only those that are not zero.

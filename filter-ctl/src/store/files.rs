@@ -7,27 +7,52 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// Writes `path`, readable by us only where it is new, so that whoever reads it at any moment, or after a
-/// crash, finds the old text or the new one.
+/// Writes `path`, readable by us only where it is new, so that whoever reads it at any moment, or after the
+/// machine went down, finds the old text or the new one.
 pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    create_folder(folder)?;
+    put(path, text, File::sync_all)?;
+    sync(folder_of(path))
+}
+
+/// The same, but for what the machine may lose when it goes down: nothing waits for a disk.
+pub(super) fn write_volatile(path: &Path, text: &[u8]) -> Result<(), StoreError> {
+    put(path, text, |_| Ok(()))
+}
+
+fn put(path: &Path, text: &[u8], settle: impl Fn(&File) -> io::Result<()>) -> Result<(), StoreError> {
     let aside = path.with_extension("new");
     let fail = |error| StoreError::io(&aside, error);
-    let mut file =
-        File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(fail)?;
-    file.write_all(text).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    fs::rename(&aside, path).map_err(|error| StoreError::io(path, error))?;
-    sync(folder)
+    let open = || File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_folder(folder_of(path))?;
+            open()
+        }
+        opened => opened,
+    }
+    .map_err(fail)?;
+    file.write_all(text).and_then(|()| settle(&file)).map_err(fail)?;
+    fs::rename(&aside, path).map_err(|error| StoreError::io(path, error))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Removes `path`; it may be gone already.
 pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
-        Ok(()) => sync(path.parent().unwrap_or(Path::new("."))),
+        Ok(()) => sync(folder_of(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::io(path, error)),
+    }
+}
+
+/// The same, without waiting for a disk.
+pub(super) fn remove_volatile(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,11 @@
 //!
 //! The kernel's record says which generation is in force. A port's file holds what belongs to that one and,
 //! while a change is under way, to the next: whichever the kernel's is, its rules have names.
+//!
+//! What always holds: a file is replaced as a whole, by rename, before what it describes is published, so whoever
+//! reads it, and whoever comes after a command that was killed, finds what is in force described. No file is
+//! synced to disk: when the machine goes down the records that it describes are gone as well. What a disk then has
+//! of it describes nothing, and is cleared away by the next command that changes something.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,6 +97,9 @@ pub struct Applied {
     pub rules: Vec<RuleState>,
 }
 
+/// The index of a port whose file is damaged, and how.
+pub type Damaged = (u32, StoreError);
+
 /// What is known of a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortState {
@@ -124,31 +132,54 @@ impl PortState {
         self.applied.iter().find(|applied| applied.generation == generation)
     }
 
-    /// Reads all ports, by name. A damaged file hides no other; what is wrong with it is in the second list.
-    pub fn load_all(folders: &Folders) -> Result<(Vec<Self>, Vec<StoreError>), StoreError> {
-        let folder = folders.run.join("ports");
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
-            Err(error) => return Err(StoreError::io(&folder, error)),
-        };
+    /// Reads all ports, by name. A damaged file hides no other; what is wrong with it is in the second list, by the
+    /// port's index.
+    pub fn load_all(folders: &Folders) -> Result<(Vec<Self>, Vec<Damaged>), StoreError> {
         let (mut ports, mut damaged) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let path = entry.map_err(|error| StoreError::io(&folder, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                match Self::load(&path) {
-                    Ok(port) => ports.push(port),
-                    Err(error) => damaged.push(error),
-                }
+        for ifindex in Self::indices(folders)? {
+            match Self::load(folders, ifindex) {
+                Ok(port) => ports.extend(port),
+                Err(error) => damaged.push((ifindex, error)),
             }
         }
         ports.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((ports, damaged))
     }
 
-    fn load(path: &PathBuf) -> Result<Self, StoreError> {
+    /// The indices of all ports that have a file.
+    pub fn indices(folders: &Folders) -> Result<Vec<u32>, StoreError> {
+        let folder = folder(folders);
+        let fail = |error| StoreError::io(&folder, error);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(fail(error)),
+        };
+        let mut indices = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(fail)?.file_name();
+            let index = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            indices.extend(index.and_then(|index| index.parse::<u32>().ok()));
+        }
+        indices.sort_unstable();
+        Ok(indices)
+    }
+
+    /// Any port whose file can be read.
+    pub fn any(folders: &Folders) -> Result<Option<Self>, StoreError> {
+        let indices = Self::indices(folders)?;
+        Ok(indices.into_iter().find_map(|ifindex| Self::load(folders, ifindex).ok().flatten()))
+    }
+
+    /// Reads the port with this index; `None` if it has no file.
+    pub fn load(folders: &Folders, ifindex: u32) -> Result<Option<Self>, StoreError> {
+        let path = path(folders, ifindex);
         let damaged = |message: String| StoreError::Damaged { path: path.clone(), message };
-        let text = fs::read_to_string(path).map_err(|error| StoreError::io(path, error))?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io(&path, error)),
+        };
         let port: Self = serde_json::from_str(&text).map_err(|error| {
             damaged(format!(
                 "{error}; the port is still filtered: detach it and attach it again to repair this"
@@ -160,23 +191,48 @@ impl PortState {
                 port.version
             )));
         }
-        Ok(port)
+        Ok(Some(port))
+    }
+
+    /// The port of that name in this namespace; `interface` is what has the name there now. A damaged file is told
+    /// only if it may be the port's.
+    pub fn find(
+        folders: &Folders,
+        name: &str,
+        interface: Option<&Interface>,
+        namespace: u64,
+    ) -> Result<Option<Self>, StoreError> {
+        if let Some(interface) = interface {
+            let found = Self::load(folders, interface.ifindex)?;
+            return Ok(found.filter(|port| port.is(name, Some(interface), namespace)));
+        }
+        let (ports, damaged) = Self::load_all(folders)?;
+        let found = ports.into_iter().find(|port| port.is(name, None, namespace));
+        match (found, damaged.into_iter().next()) {
+            (None, Some((_, damaged))) => Err(damaged),
+            (found, _) => Ok(found),
+        }
     }
 
     /// Writes the port's file.
     pub fn save(&self, folders: &Folders) -> Result<(), StoreError> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| StoreError::io(&self.path(folders), io::Error::other(error)))?;
-        files::write(&self.path(folders), text.as_bytes())
+        let path = path(folders, self.ifindex);
+        let text =
+            serde_json::to_vec(self).map_err(|error| StoreError::io(&path, io::Error::other(error)))?;
+        files::write_volatile(&path, &text)
     }
 
-    /// Removes the port's file.
-    pub fn remove(&self, folders: &Folders) -> Result<(), StoreError> {
-        files::remove(&self.path(folders))
+    /// Removes the file of the port with this index, if it has one.
+    pub fn remove(folders: &Folders, ifindex: u32) -> Result<(), StoreError> {
+        files::remove_volatile(&path(folders, ifindex))
     }
+}
 
-    fn path(&self, folders: &Folders) -> PathBuf {
-        // By index: an interface's name may be `.new`, or hold what is no good in a file's name.
-        folders.run.join("ports").join(format!("{}.json", self.ifindex))
-    }
+fn folder(folders: &Folders) -> PathBuf {
+    folders.run.join("ports")
+}
+
+fn path(folders: &Folders, ifindex: u32) -> PathBuf {
+    // By index: an interface's name may be `.new`, or hold what is no good in a file's name.
+    folder(folders).join(format!("{ifindex}.json"))
 }
