@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match xtask::object::build_script() {
+    match xtask::object::build_script(xtask::object::CLASSIFIERS) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // On standard error cargo shows it below its own lines, `cargo::error` is shown by itself.

@@ -183,15 +183,23 @@ pub enum Command {
         #[command(flatten)]
         reading: ReadingArgs,
     },
-    /// Filter a port, or change what it does.
+    /// Filter ports, or change what they do: all that are named, or, if one of them cannot be, none.
     ///
     /// Addresses that the profiles need and that are not given are learned from the guest's first valid frame
     /// (MAC) and its first ARP or IPv4 packet (IP); nothing but what learning needs passes before. `ports`
     /// shows what was learned.
     Attach {
-        /// The tap, or the host's end of a veth pair.
-        port: String,
-        /// What the port is held to.
+        /// The tap, or the host's end of a veth pair; several may be given, if they need no addresses.
+        #[arg(value_name = "PORT", required_unless_present = "bindings", conflicts_with = "bindings")]
+        ports: Vec<String>,
+        /// Attach the ports in this file, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]…
+        /// [profile=NAME]…`.
+        ///
+        /// What the command line says holds for all of them; a profile in a line stands in place of those there, and
+        /// a parameter in place of the one of its name. Empty lines, and what follows a `#`, are ignored.
+        #[arg(long, value_name = "FILE")]
+        bindings: Option<PathBuf>,
+        /// What the ports are held to.
         #[command(flatten)]
         binding: BindingArgs,
         /// Which diagnostics the classifiers log for `kernel-log`, if this is what loads them: they are
@@ -199,10 +207,11 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
         kernel_log: LogLevel,
     },
-    /// Stop filtering a port.
+    /// Stop filtering ports: all that are named, or, if one of them is not filtered, none.
     Detach {
-        /// The port.
-        port: String,
+        /// The port; several may be given.
+        #[arg(value_name = "PORT", required = true)]
+        ports: Vec<String>,
     },
     /// List ports: what is in force on them, and what was learned of them.
     Ports,
@@ -249,6 +258,11 @@ pub enum Command {
         #[arg(long)]
         expand: bool,
     },
+    /// Compile profiles, attach nothing, and say what came out: nodes, memory, steps.
+    ///
+    /// Packets take as many steps through the graph as it takes to tell their rule from all others: seldom more than
+    /// twenty. With --explain each graph is shown, what a packet costs in it, and why.
+    Compile(CompileArgs),
     /// Say what becomes of a frame, and why.
     ///
     /// Runs the loaded program over the frames, in order, and the reference interpreter beside it. A port's
@@ -324,7 +338,7 @@ pub struct PortArgs {
 #[derive(Debug, Args)]
 pub struct BindingArgs {
     /// A profile; several are checked one after the other, and a packet must pass them all.
-    #[arg(long = "profile", value_name = "NAME", required = true)]
+    #[arg(long = "profile", value_name = "NAME", required_unless_present = "bindings")]
     pub profiles: Vec<String>,
     /// The virtual machine's MAC address (THIS_MAC, or $MAC in filters of libvirt).
     #[arg(long, value_name = "MAC")]
@@ -362,12 +376,53 @@ impl BindingArgs {
     }
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
         }
         _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// What is to be compiled.
+#[derive(Debug, Args)]
+pub struct CompileArgs {
+    /// The profiles.
+    #[arg(value_name = "PROFILE", required = true)]
+    pub profiles: Vec<String>,
+    /// The virtual machine's MAC address (THIS_MAC, or $MAC in filters of libvirt).
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<String>,
+    /// An IP address of the virtual machine (THIS_IP, or $IP and $IPV6 in filters of libvirt); several may be
+    /// given.
+    #[arg(long = "ip", value_name = "ADDRESS")]
+    pub addresses: Vec<IpAddr>,
+    /// A parameter of the profiles ($NAME); given again, it is a list.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+    /// What a port does besides.
+    #[command(flatten)]
+    pub port: PortArgs,
+    /// Look for profiles in this folder too, before the installed ones.
+    #[arg(long, value_name = "DIR")]
+    pub profile_dir: Option<PathBuf>,
+    /// Show each graph, what a packet costs in it, and why it looks as it does.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+impl CompileArgs {
+    /// The binding that the options describe.
+    pub fn binding(&self) -> Binding {
+        let args = BindingArgs {
+            profiles: self.profiles.clone(),
+            mac: self.mac.clone(),
+            addresses: self.addresses.clone(),
+            parameters: self.parameters.clone(),
+            port: self.port,
+        };
+        args.binding()
     }
 }
 

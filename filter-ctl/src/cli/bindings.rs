@@ -5,15 +5,33 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::PortArgs;
-use super::failure::{Failure, INVALID};
-use super::{Context, show};
+use super::failure::{Failure, INVALID, USAGE};
+use super::progress::Progress;
+use super::{Context, binding_lines, show};
 use crate::datapath::{Datapath, LoadOptions, LogLevel};
 use crate::engine::{self, Attached, EngineError, PortView, Warning};
 use crate::store::Binding;
 use crate::xml::{self, Reading, filter_binding};
 
 impl Context {
-    pub(super) fn attach(&self, port: &str, binding: Binding, kernel_log: LogLevel) -> Result<(), Failure> {
+    /// Attaches ports to `binding`, or those of a file that says what else holds for each.
+    pub(super) fn attach(
+        &self,
+        ports: &[String],
+        file: Option<&Path>,
+        binding: &Binding,
+        kernel_log: LogLevel,
+    ) -> Result<(), Failure> {
+        if ports.len() != 1 && (binding.mac.is_some() || !binding.addresses.is_empty()) {
+            return Err(Failure::new(
+                USAGE,
+                "--mac and --ip are one port's: attach one port with them, or give each its own in a file (--bindings)",
+            ));
+        }
+        let bindings = match file {
+            Some(file) => binding_lines::read(file, binding)?,
+            None => ports.iter().map(|port| (port.clone(), binding.clone())).collect(),
+        };
         let options = LoadOptions { log: kernel_log };
         if kernel_log != LogLevel::Off && Datapath::look_at(&self.folders.bpffs).is_ok_and(|it| it.is_some())
         {
@@ -21,18 +39,31 @@ impl Context {
                 "filter-ctl: the classifiers are loaded already, and go on logging as they were loaded to"
             );
         }
-        let attached =
-            self.engine_with(options)?.attach(port, binding).map_err(|error| self.failure(&error))?;
-        self.print(&attached, || show::attached(&attached))
+        let mut engine = self.engine_with(options)?;
+        if let ([_], [(port, binding)]) = (ports, bindings.as_slice()) {
+            let attached = engine.attach(port, binding.clone()).map_err(|error| self.failure(&error))?;
+            return self.print(&attached, || show::attached(&attached));
+        }
+        let mut progress = Progress::new("attached");
+        let attached = engine.attach_all(bindings, &mut |done, total| progress.show(done, total));
+        drop(progress);
+        let attached = attached.map_err(|error| self.failure(&error))?;
+        self.print(&attached, || attached.iter().map(show::attached).collect())
     }
 
-    pub(super) fn detach(&self, port: &str) -> Result<(), Failure> {
-        self.detached(port)?;
-        self.print(&json!({ "detached": port }), || format!("{port} is not filtered any more\n"))
+    pub(super) fn detach(&self, ports: &[String]) -> Result<(), Failure> {
+        self.engine()?.detach(ports).map_err(|error| self.failure(&error))?;
+        let text = || ports.iter().map(|port| format!("{port} is not filtered any more\n")).collect();
+        if let [port] = ports {
+            return self.print(&json!({ "detached": port }), text);
+        }
+        let detached: Vec<_> = ports.iter().map(|port| json!({ "detached": port })).collect();
+        self.print(&detached, text)
     }
 
+    /// Detaches one port.
     pub(super) fn detached(&self, port: &str) -> Result<(), Failure> {
-        self.engine()?.detach(port).map_err(|error| self.failure(&error))
+        self.engine()?.detach(&[port.to_owned()]).map_err(|error| self.failure(&error))
     }
 
     pub(super) fn ports(&self) -> Result<(), Failure> {

@@ -30,6 +30,8 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A command line that makes no sense.
+pub const USAGE: u8 = 2;
 /// Named things that are not there.
 pub const NOT_FOUND: u8 = 3;
 /// Conflicts.

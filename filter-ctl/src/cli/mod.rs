@@ -1,12 +1,14 @@
 //! The command line: arguments to calls of the engine, results to text or JSON.
 
 mod args;
+mod binding_lines;
 mod bindings;
 mod edit;
 mod failure;
 mod frames;
 mod import;
 mod profiles;
+mod progress;
 mod show;
 mod table;
 mod virsh;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
-use args::{Cli, Command, ExplainArgs};
+use args::{Cli, Command, CompileArgs, ExplainArgs};
 use failure::{CHECK, Failure, INVALID, NOT_FOUND};
 
 use crate::datapath::{Datapath, DatapathError, LoadOptions};
@@ -77,8 +79,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Import { folder, keep_going, dry_run, reading } => {
             context.import(&folder, reading.reading(), keep_going, dry_run)
         }
-        Command::Attach { port, binding, kernel_log } => context.attach(&port, binding.binding(), kernel_log),
-        Command::Detach { port } => context.detach(&port),
+        Command::Attach { ports, bindings, binding, kernel_log } => {
+            context.attach(&ports, bindings.as_deref(), &binding.binding(), kernel_log)
+        }
+        Command::Detach { ports } => context.detach(&ports),
         Command::Ports => context.ports(),
         Command::BindingCreate { file, reading, port } => {
             context.binding_create(&file, reading.reading(), port)
@@ -88,6 +92,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::BindingDumpxml { port } => context.binding_dumpxml(&port),
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
         Command::Virsh(command) => virsh::run(&context, &command),
+        Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
         Command::KernelLog { once } => context.kernel_log(once),
         Command::Completions { shell } => {
@@ -187,6 +192,15 @@ impl Context {
                 return Ok(());
             }
         }
+    }
+
+    fn compile(&self, args: &CompileArgs) -> Result<(), Failure> {
+        let mut profiles = self.profiles()?;
+        if let Some(folder) = &args.profile_dir {
+            profiles::add_folder(&mut profiles, folder)?;
+        }
+        let compiled = engine::compiled(&profiles, &args.binding()).map_err(|error| self.failure(&error))?;
+        self.print(&compiled, || show::compiled(&compiled, args.explain))
     }
 
     fn explain(&self, args: &ExplainArgs) -> Result<(), Failure> {

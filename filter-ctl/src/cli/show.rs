@@ -1,7 +1,9 @@
 //! What commands print for people.
 
 use super::table::Table;
-use crate::engine::{Attached, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated};
+use crate::engine::{
+    Attached, Compiled, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated,
+};
 use crate::model::Mode;
 use crate::store::{Binding, Fail, Profiles};
 
@@ -44,6 +46,65 @@ pub fn attached(attached: &Attached) -> String {
     text
 }
 
+/// What profiles were compiled to.
+pub fn compiled(compiled: &Compiled, explain: bool) -> String {
+    let mut text = format!(
+        "{}: {} rules in {} nodes ({}), at most {} steps a packet; compiled in {}\n",
+        compiled.profiles.join(", "),
+        compiled.rules,
+        compiled.nodes,
+        size(compiled.bytes),
+        compiled.most_steps,
+        time(compiled.microseconds)
+    );
+    if !explain {
+        return text;
+    }
+    let mut table =
+        Table::new(&[">RULES", ">WAYS", ">NODES", ">MEAN", ">SEEN", ">MOST", ">ABOUT", "PACKETS"]);
+    for graph in &compiled.graphs {
+        table.row([
+            graph.rules.to_string(),
+            graph.ways.to_string(),
+            graph.nodes.to_string(),
+            format!("{:.1}", graph.mean_steps),
+            graph.seen_steps.to_string(),
+            graph.most_steps.to_string(),
+            format!("{:.0} ns", graph.estimated_ns),
+            graph.packets.join(", "),
+        ]);
+    }
+    text += &format!("\n{table}\n");
+    text += "WAYS: combinations of values and ranges in which the rules match. MEAN, SEEN, MOST: steps of a packet, \
+             where each way is met once, and at most. ABOUT: what the mean costs while the graph is in the cache.\n";
+    if compiled.nodes > 0 {
+        text +=
+            &format!("Each rule may stand {} times in a graph, to make walks shorter.\n", compiled.copies);
+    }
+    for graph in compiled.graphs.iter().filter(|graph| !graph.why.is_empty()) {
+        let first = graph.packets.first().map_or("", String::as_str);
+        let others = if graph.packets.len() > 1 { ", …" } else { "" };
+        text += &format!("{first}{others}: {}.\n", graph.why);
+    }
+    text
+}
+
+/// Bytes, for people.
+fn size(bytes: usize) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let kib = bytes as f64 / 1024.0;
+    if kib < 1024.0 { format!("{kib:.1} KiB") } else { format!("{:.1} MiB", kib / 1024.0) }
+}
+
+/// A time, for people.
+fn time(microseconds: u128) -> String {
+    if microseconds < 10_000 {
+        format!("{}.{} ms", microseconds / 1000, microseconds / 100 % 10)
+    } else {
+        format!("{} ms", microseconds / 1000)
+    }
+}
+
 /// What defining a profile came to.
 pub fn defined(defined: &Defined) -> String {
     let name = &defined.updated.profile;
@@ -64,8 +125,9 @@ pub fn updated(updated: &Updated) -> String {
 
 /// The ports there are.
 pub fn ports(ports: &[PortView]) -> String {
-    let mut table =
-        Table::new(&["PORT", "STATUS", "PROFILES", "MAC", "IP", "MODE", "FAIL", ">RULES", ">SHARED"]);
+    let mut table = Table::new(&[
+        "PORT", "STATUS", "PROFILES", "MAC", "IP", "MODE", "FAIL", ">RULES", ">GRAPH", ">SHARED",
+    ]);
     for port in ports {
         let binding = port.binding.as_ref();
         table.row([
@@ -77,6 +139,7 @@ pub fn ports(ports: &[PortView]) -> String {
             binding.map_or("", |binding| mode(binding.mode)).to_owned(),
             binding.map_or("", |binding| fail(binding.fail)).to_owned(),
             port.rules.to_string(),
+            port.graph.map_or_else(|| "-".to_owned(), |graph| graph.to_string()),
             port.sharing.to_string(),
         ]);
     }

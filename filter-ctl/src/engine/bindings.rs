@@ -5,7 +5,8 @@
 
 use std::net::IpAddr;
 
-use super::{EngineError, PortView, is_host};
+use super::planned::is_host;
+use super::{EngineError, PortView};
 use crate::model::nwfilter::{FilterBinding, GivenParameter, parse_uuid};
 use crate::model::{MacAddr, Mode, ProfileName, ValueError};
 use crate::store::{Binding, Fail, Owner};

@@ -5,13 +5,14 @@ use filter_common::{Cause, Direction, LEARNED_IP4, LEARNED_MAC, Learned, Outcome
 use serde::Serialize;
 
 use super::bindings::settled;
-use super::ports::plan;
-use super::{Engine, EngineError, Images, Planned};
+use super::planned::Planned;
+use super::{Engine, EngineError};
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions, PortSpec};
+use crate::netdev::Interfaces;
 use crate::policy::Policy;
 use crate::reference::{self, Port};
 use crate::resolve::Library;
-use crate::store::Binding;
+use crate::store::{Binding, PortState};
 
 /// A frame, as it would be at the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +66,12 @@ impl Explainer {
         let planned = Planned::new(library, &settled(binding.clone()))?;
         let mut datapath = Datapath::private(options)?;
         let (ip4, ip6) = planned.addresses();
-        let counters = vec![None; planned.policy.rules.len()];
+        let counters = vec![None; planned.shared.policy.rules.len()];
         let prepared = datapath.prepare(&PortSpec {
             ifindex: LOOPBACK,
             generation: 1,
             port: None,
-            image: &planned.image,
+            image: &planned.shared.image,
             counters: &counters,
             flags: planned.flags,
             fail_open: false,
@@ -82,7 +83,7 @@ impl Explainer {
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
         let port = reference_port(&planned, Learned::default());
-        Ok(Self { datapath, policy: planned.policy, port, explained: 0 })
+        Ok(Self { datapath, policy: planned.shared.policy.clone(), port, explained: 0 })
     }
 
     /// For a port: runs the classifiers that are loaded for it over the graph that is in force there. Counters
@@ -90,16 +91,20 @@ impl Explainer {
     pub fn for_port(engine: &Engine, name: &str) -> Result<Self, EngineError> {
         let missing = || EngineError::not_attached(name);
         let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
-        let (ports, _) = engine.sweep(Some(&mut datapath))?;
-        let state = ports.into_iter().find(|port| port.name == name).ok_or_else(missing)?;
+        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        engine.clear_gone(&interfaces, &mut datapath)?;
+        let ifindex = interfaces.named(name).ok_or_else(missing)?.ifindex;
+        let state = PortState::load(&engine.folders, ifindex)?.ok_or_else(missing)?;
+        engine.check_namespace(&state)?;
         let record = datapath.published_on(state.ifindex).ok_or_else(missing)?;
         let applied = state.of_generation(record.generation).ok_or_else(missing)?;
-        let planned = plan(engine.profiles(), &state, &applied.binding, &mut Images::default())?;
+        let planned =
+            Planned::new(engine.profiles(), &applied.binding).map_err(|error| error.of_port(name))?;
         let port = reference_port(&planned, datapath.learned(record.port));
         let prepared = datapath.prepare_copy(state.ifindex)?.ok_or_else(missing)?;
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
-        Ok(Self { datapath, policy: planned.policy, port, explained: 0 })
+        Ok(Self { datapath, policy: planned.shared.policy.clone(), port, explained: 0 })
     }
 
     /// Explains one frame.

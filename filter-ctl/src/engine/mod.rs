@@ -4,33 +4,31 @@
 //! concerned, written to free places of the kernel's maps and to the ports' files, and only then published, by
 //! one store a port. What fails before leaves all as it was.
 
+mod attach;
+mod batch;
 mod bindings;
+mod compiled;
+mod detach;
 mod explain;
 mod import;
-mod ports;
+mod planned;
 mod profiles;
 mod view;
 mod warning;
 
-use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::IpAddr;
-use std::rc::Rc;
 
-use filter_common::{OWN_ADDRESSES, record_flags};
-
-use crate::compile::{CompileError, Image, compile};
+use crate::compile::CompileError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions};
-use crate::model::{MacAddr, Mode, ParameterText, ProfileName, ValueError, VariableName};
-use crate::netdev;
-use crate::policy::{Atom, Field, Policy};
-use crate::resolve::{self, Library, Parameters, ResolveError};
+use crate::netdev::{self, Interfaces};
+use crate::resolve::ResolveError;
 use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, StoreError};
 
+pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
+pub use compiled::{Compiled, CompiledGraph, compiled};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
-pub use ports::Attached;
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use view::{Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;
@@ -78,6 +76,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// The error of one of several ports.
+    fn of_port(self, port: &str) -> Self {
+        Self::Port { port: port.to_owned(), error: Box::new(self) }
+    }
+
     pub(crate) fn not_attached(port: &str) -> Self {
         Self::NotFound(format!("port {port} is not attached; `filter-ctl ports` shows those that are"))
     }
@@ -107,199 +110,64 @@ impl Engine {
         &self.profiles
     }
 
-    /// The ports of this network namespace whose interfaces are still there. Those of interfaces that are gone
-    /// are forgotten, in the kernel too: an index, or a name, that is used again gets nothing of theirs.
-    fn sweep(
-        &self,
-        datapath: Option<&mut Datapath>,
-    ) -> Result<(Vec<PortState>, Vec<StoreError>), EngineError> {
-        let interfaces = netdev::interfaces().map_err(EngineError::Netlink)?;
-        let (ports, damaged) = PortState::load_all(&self.folders)?;
-        if let Some(foreign) = ports.iter().find(|port| port.namespace != self.namespace) {
-            return Err(EngineError::Invalid(format!(
-                "{} holds port {} of another network namespace; give each namespace a root (--root) and a folder for \
-                 pins (--bpffs) of its own",
-                self.folders.run.display(),
-                foreign.name
-            )));
+    /// Forgets ports whose interfaces are gone, in the kernel too: an index, or a name, that is used again gets
+    /// nothing of theirs.
+    fn clear_gone(&self, interfaces: &Interfaces, datapath: &mut Datapath) -> Result<(), EngineError> {
+        let known = |ifindex: u32| ifindex != LOOPBACK && interfaces.at(ifindex).is_some();
+        // An interface that is not here may be in another namespace, with its classifiers.
+        let published = datapath.published().into_iter().map(|(ifindex, _)| ifindex);
+        let mut gone: Vec<u32> =
+            published.chain(datapath.linked()).filter(|&ifindex| !known(ifindex)).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        gone.retain(|&ifindex| datapath.is_gone(ifindex));
+        let retired = gone.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)).collect();
+        for &ifindex in &gone {
+            datapath.forget_links(ifindex);
         }
-        let known =
-            |ifindex: u32| ifindex != LOOPBACK && interfaces.iter().any(|found| found.ifindex == ifindex);
-        let mut kept = Vec::new();
-        let mut unknown = Vec::new();
-        for mut port in ports {
-            match interfaces.iter().find(|interface| interface.ifindex == port.ifindex) {
-                Some(interface) => {
-                    port.name.clone_from(&interface.name);
-                    kept.push(port);
-                }
-                None => unknown.push(port),
+        datapath.reclaim(retired)?;
+        for ifindex in PortState::indices(&self.folders)? {
+            if interfaces.at(ifindex).is_none() && datapath.is_gone(ifindex) {
+                PortState::remove(&self.folders, ifindex)?;
             }
         }
-        if let Some(datapath) = datapath {
-            // An interface that is not here may be in another namespace, with its classifiers.
-            let published = datapath.published().into_iter().map(|(ifindex, _)| ifindex);
-            let mut gone: Vec<u32> =
-                published.chain(datapath.linked()).filter(|&ifindex| !known(ifindex)).collect();
-            gone.sort_unstable();
-            gone.dedup();
-            gone.retain(|&ifindex| datapath.is_gone(ifindex));
-            let retired = gone.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)).collect();
-            for &ifindex in &gone {
-                datapath.forget_links(ifindex);
-            }
-            datapath.reclaim(retired)?;
-            for port in unknown {
-                if datapath.is_gone(port.ifindex) {
-                    port.remove(&self.folders)?;
-                }
-            }
-        }
-        Ok((kept, damaged))
+        Ok(())
     }
 
-    /// All ports, or an error where some are not known.
-    fn all_ports(&self, datapath: Option<&mut Datapath>) -> Result<Vec<PortState>, EngineError> {
-        let (ports, damaged) = self.sweep(datapath)?;
-        match damaged.into_iter().next() {
-            Some(damaged) => Err(damaged.into()),
-            None => Ok(ports),
+    /// All ports of interfaces that are there, by name, or an error where some are not known.
+    fn all_ports(&self, mut datapath: Option<&mut Datapath>) -> Result<Vec<PortState>, EngineError> {
+        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        let (mut ports, damaged) = PortState::load_all(&self.folders)?;
+        ports.iter().try_for_each(|port| self.check_namespace(port))?;
+        if let Some(datapath) = &mut datapath {
+            self.clear_gone(&interfaces, datapath)?;
         }
-    }
-}
-
-/// A binding, worked out: what a port will do.
-struct Planned {
-    policy: Policy,
-    image: Rc<Image>,
-    flags: u32,
-    parameters: Parameters,
-}
-
-/// Graphs by the policies they were compiled from: ports with equal policies share one.
-#[derive(Debug, Default)]
-struct Images(HashMap<Policy, Rc<Image>>);
-
-impl Images {
-    fn get(&mut self, policy: &Policy) -> Result<Rc<Image>, CompileError> {
-        if let Some(image) = self.0.get(policy) {
-            return Ok(Rc::clone(image));
-        }
-        let image = Rc::new(compile(policy)?);
-        self.0.insert(policy.clone(), Rc::clone(&image));
-        Ok(image)
-    }
-}
-
-impl Planned {
-    fn new(library: &dyn Library, binding: &Binding) -> Result<Self, EngineError> {
-        Self::with(library, binding, &mut Images::default())
-    }
-
-    fn with(library: &dyn Library, binding: &Binding, images: &mut Images) -> Result<Self, EngineError> {
-        let profiles = profile_names(&binding.profiles)?;
-        if let Some(missing) = profiles.iter().find(|name| library.profile(name).is_none()) {
-            return Err(EngineError::NotFound(format!(
-                "there is no profile `{missing}`, or its file is damaged; `filter-ctl list` shows those there are"
-            )));
-        }
-        let pool = profiles.iter().any(|name| library.profile(name).is_some_and(|it| it.pool().is_some()));
-        let parameters = parameters(binding, pool)?;
-        let mut policy = resolve::resolve(library, &profiles, &parameters)?;
-        let mut flags = if binding.mode == Mode::Strict { record_flags::STRICT } else { 0 };
-        if parameters.mac.is_none() && resolve::needs_mac(&policy) {
-            flags |= record_flags::LEARN_MAC;
-        }
-        if parameters.addresses.is_empty() && resolve::needs_ip4(&policy) {
-            flags |= record_flags::LEARN_IP4;
-        }
-        if policy.asks(Field::TcpOption) {
-            flags |= record_flags::TCP_OPTIONS;
-        }
-        let count =
-            |four: bool| parameters.addresses.iter().filter(|address| address.is_ipv4() == four).count();
-        if policy.uses(&Atom::OwnIp) && (count(true) > OWN_ADDRESSES || count(false) > OWN_ADDRESSES) {
-            policy = resolve::inline_addresses(&policy, &parameters.addresses);
-        }
-        let image = images
-            .get(&policy)
-            .map_err(|error| EngineError::Compile { profiles: binding.profiles.join(", "), error })?;
-        Ok(Self { policy, image, flags, parameters })
-    }
-
-    /// Given addresses of both families, as many as a record holds.
-    fn addresses(&self) -> (Vec<std::net::Ipv4Addr>, Vec<std::net::Ipv6Addr>) {
-        let (mut four, mut six) = (Vec::new(), Vec::new());
-        for address in &self.parameters.addresses {
-            match *address {
-                IpAddr::V4(address) => four.push(address),
-                IpAddr::V6(address) => six.push(address),
+        for (ifindex, error) in damaged {
+            match &datapath {
+                // It describes nothing: the machine went down before it was on a disk.
+                Some(datapath) if !datapath.has(ifindex) => PortState::remove(&self.folders, ifindex)?,
+                _ => return Err(error.into()),
             }
         }
-        four.truncate(OWN_ADDRESSES);
-        six.truncate(OWN_ADDRESSES);
-        (four, six)
+        ports.retain_mut(|port| {
+            let Some(interface) = interfaces.at(port.ifindex) else { return false };
+            port.name.clone_from(&interface.name);
+            true
+        });
+        Ok(ports)
     }
-}
 
-fn profile_names(names: &[String]) -> Result<Vec<ProfileName>, EngineError> {
-    if names.is_empty() {
-        return Err(EngineError::Invalid(
-            "no profile was given: name at least one with --profile".to_owned(),
-        ));
-    }
-    names
-        .iter()
-        .map(|name| {
-            name.parse().map_err(|error: ValueError| EngineError::Invalid(format!("profile: {error}")))
-        })
-        .collect()
-}
-
-/// What a binding says, as resolving takes it. A `pool` cannot ask for all names that filters of libvirt can: what
-/// would be given to it under one of those was meant otherwise.
-fn parameters(binding: &Binding, pool: bool) -> Result<Parameters, EngineError> {
-    let invalid = |what: &str, error: ValueError| EngineError::Invalid(format!("{what}: {error}"));
-    let mac = binding
-        .mac
-        .as_deref()
-        .map(|text| match text.parse::<MacAddr>() {
-            Ok(mac) if mac.is_group() || mac.is_zero() => Err(EngineError::Invalid(format!(
-                "mac address: found `{text}`, expected the address of one station"
-            ))),
-            Ok(mac) => Ok(mac),
-            Err(error) => Err(invalid("mac address", error)),
-        })
-        .transpose()?;
-    let mut user = BTreeMap::new();
-    for (name, values) in &binding.parameters {
-        let variable = if pool { name.parse() } else { VariableName::of_port(name) };
-        let variable = variable.map_err(|error| invalid("parameter name", error))?;
-        let values: Result<Vec<ParameterText>, ValueError> =
-            values.iter().map(|value| ParameterText::of_port(value)).collect();
-        user.insert(variable, values.map_err(|error| invalid(&format!("parameter {name}"), error))?);
-    }
-    if let Some(wrong) = binding.addresses.iter().find(|address| !is_host(address)) {
-        return Err(EngineError::Invalid(format!(
-            "ip address: found `{wrong}`, expected the address of one host"
-        )));
-    }
-    Ok(Parameters {
-        mac,
-        addresses: binding.addresses.clone(),
-        user,
-        mode: binding.mode,
-        count_values: binding.count_values,
-    })
-}
-
-/// Whether it can be the address of one host.
-fn is_host(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(four) => {
-            !(four.is_unspecified() || four.is_broadcast() || four.is_multicast() || four.is_loopback())
+    /// Ports of several namespaces have no place in one folder: the same index is another interface's in each.
+    fn check_namespace(&self, port: &PortState) -> Result<(), EngineError> {
+        if port.namespace == self.namespace {
+            return Ok(());
         }
-        IpAddr::V6(six) => !(six.is_unspecified() || six.is_multicast() || six.is_loopback()),
+        Err(EngineError::Invalid(format!(
+            "{} holds port {} of another network namespace; give each namespace a root (--root) and a folder for \
+             pins (--bpffs) of its own",
+            self.folders.run.display(),
+            port.name
+        )))
     }
 }
 

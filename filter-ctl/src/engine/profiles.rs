@@ -1,7 +1,10 @@
 //! Making, changing and removing profiles, with all ports that use them.
 
-use super::ports::{Ready, keep_last, plan, prepare};
-use super::{Engine, EngineError, Images, Warning};
+use std::collections::HashMap;
+
+use super::batch::{Batch, Ready, keep_last};
+use super::planned::Planner;
+use super::{Engine, EngineError, Warning};
 use crate::datapath::{Datapath, Retired};
 use crate::model::{Body, Profile, ProfileName};
 use crate::resolve::{Library, ResolveError, closure};
@@ -180,35 +183,27 @@ impl Engine {
     ) -> Result<Vec<String>, EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         let ports = self.all_ports(datapath.as_mut())?;
-        let users: Vec<PortState> = users_of(changed, names, &ports).cloned().collect();
+        let users: Vec<&PortState> = users_of(changed, names, &ports).collect();
         let Some(datapath) = datapath.as_mut().filter(|_| !users.is_empty()) else {
             store(self)?;
             return Ok(vec![]);
         };
-        let mut ready = Vec::new();
-        if let Err(error) = self.prepare_all(datapath, changed, &users, &mut ready).and_then(|()| store(self))
+        let mut batch = Batch::default();
+        if let Err(error) = self.prepare_all(datapath, changed, &users, &mut batch).and_then(|()| store(self))
         {
-            for port in ready {
-                datapath.abandon(port.prepared);
-            }
-            for before in &users {
-                before.save(&self.folders)?;
-            }
+            batch.abandon(datapath, &self.folders)?;
             return Err(error);
         }
-        let mut names = Vec::new();
+        let (_, ready) = batch.into_ready();
         let mut retired: Vec<Retired> = Vec::new();
         let mut states = Vec::new();
-        for port in ready {
-            names.push(port.state.name.clone());
-            retired.extend(datapath.publish(port.prepared));
-            states.push(port.state);
+        for Ready { state, prepared, .. } in ready {
+            retired.extend(datapath.publish(prepared));
+            states.push(state);
         }
         datapath.reclaim(retired)?;
-        for mut state in states {
-            keep_last(&mut state);
-            state.save(&self.folders)?;
-        }
+        let names = states.iter().map(|state| state.name.clone()).collect();
+        states.into_iter().try_for_each(|state| keep_last(state, &self.folders))?;
         Ok(names)
     }
 
@@ -216,22 +211,21 @@ impl Engine {
         &self,
         datapath: &mut Datapath,
         changed: &Profiles,
-        users: &[PortState],
-        ready: &mut Vec<Ready>,
+        users: &[&PortState],
+        batch: &mut Batch,
     ) -> Result<(), EngineError> {
-        let mut images = Images::default();
-        for state in users {
+        let mut planner = Planner::new(changed);
+        for &state in users {
             let record = datapath.published_on(state.ifindex);
             let current = record.and_then(|record| state.of_generation(record.generation));
             // A port without a record is not filtered by us: there is nothing to change.
             let Some(current) = current else { continue };
-            let planned = plan(changed, state, &current.binding, &mut images)?;
-            let port = prepare(datapath, state.clone(), &planned, current.binding.clone())
-                .map_err(|error| EngineError::Port { port: state.name.clone(), error: Box::new(error) })?;
-            port.state.save(&self.folders)?;
-            ready.push(port);
+            planner
+                .plan(&current.binding)
+                .and_then(|planned| batch.prepare(datapath, state.clone(), &planned, current.binding.clone()))
+                .map_err(|error| error.of_port(&state.name))?;
         }
-        Ok(())
+        Ok(batch.save(&self.folders)?)
     }
 }
 
@@ -241,13 +235,15 @@ fn users_of<'a>(
     names: &'a [ProfileName],
     ports: &'a [PortState],
 ) -> impl Iterator<Item = &'a PortState> {
-    ports.iter().filter(move |port| {
-        port.applied.iter().any(|applied| {
-            let roots: Vec<ProfileName> =
-                applied.binding.profiles.iter().filter_map(|name| name.parse().ok()).collect();
+    // Many ports have the same profiles.
+    let mut known: HashMap<&'a [String], bool> = HashMap::new();
+    let mut leads = move |profiles: &'a [String]| {
+        *known.entry(profiles).or_insert_with(|| {
+            let roots: Vec<ProfileName> = profiles.iter().filter_map(|name| name.parse().ok()).collect();
             closure(library, &roots).iter().any(|reached| names.contains(reached))
         })
-    })
+    };
+    ports.iter().filter(move |port| port.applied.iter().any(|applied| leads(&applied.binding.profiles)))
 }
 
 /// The profile with the UUID it has here: its own, or that of the profile whose place it takes, or one made of

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::thread;
 
-use filter_common::{Direction, LEARNED_IP4, LEARNED_MAC, Learned};
+use filter_common::{Direction, LEARNED_IP4, LEARNED_MAC, Learned, PortRecord};
 use serde::Serialize;
 
 use super::EngineError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK};
 use crate::model::MacAddr;
-use crate::netdev;
+use crate::netdev::{self, Interfaces};
 use crate::store::{Binding, Folders, PortState, RuleState, StoreError};
 
 /// A port, as `ports` shows it.
@@ -33,7 +33,9 @@ pub struct PortView {
     pub rules: usize,
     /// Nodes of the decision graph.
     pub nodes: u32,
-    /// How many ports walk the same graph, this one included.
+    /// The graph: ports with the same number walk the same one. An update gives it another number.
+    pub graph: Option<u32>,
+    /// How many ports walk it, this one included.
     pub sharing: usize,
 }
 
@@ -103,19 +105,24 @@ pub struct GuardCount {
 /// All ports, by name, and what is wrong with files of ports that are damaged.
 pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), EngineError> {
     let (states, damaged) = PortState::load_all(folders)?;
-    let interfaces = netdev::interfaces().map_err(EngineError::Netlink)?;
+    let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
     let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
     // In another namespace the ports of this state are all elsewhere.
     let datapath = match Datapath::look_at(&folders.bpffs) {
         Err(DatapathError::Foreign(_)) => None,
         looked => looked?,
     };
-    let published = datapath.as_ref().map(Datapath::published).unwrap_or_default();
+    let published: HashMap<u32, PortRecord> =
+        datapath.as_ref().map(Datapath::published).unwrap_or_default().into_iter().collect();
+    // How many ports walk each graph, by where it stands in the map.
+    let mut sharing: HashMap<u32, usize> = HashMap::new();
+    for (_, record) in published.iter().filter(|(ifindex, _)| **ifindex != LOOPBACK) {
+        *sharing.entry(record.nodes).or_default() += 1;
+    }
     let mut views = Vec::new();
     for state in states {
-        let interface = interfaces.iter().find(|interface| interface.ifindex == state.ifindex);
-        let record =
-            published.iter().find(|(ifindex, _)| *ifindex == state.ifindex).map(|(_, record)| record);
+        let interface = interfaces.at(state.ifindex);
+        let record = published.get(&state.ifindex);
         let name = interface.map_or(&state.name, |interface| &interface.name).clone();
         let attached = datapath
             .as_ref()
@@ -143,15 +150,11 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
             learned_ip: learns(filter_common::record_flags::LEARN_IP4).map(ip_text),
             rules: applied.map_or(0, |applied| applied.rules.len()),
             nodes: record.map_or(0, |record| record.node_count),
-            sharing: published
-                .iter()
-                .filter(|(ifindex, other)| {
-                    *ifindex != LOOPBACK && record.is_some_and(|record| record.nodes == other.nodes)
-                })
-                .count(),
+            graph: record.map(|record| record.nodes),
+            sharing: record.and_then(|record| sharing.get(&record.nodes)).copied().unwrap_or(0),
         });
     }
-    Ok((views, damaged))
+    Ok((views, damaged.into_iter().map(|(_, error)| error).collect()))
 }
 
 fn mac_text(learned: Learned) -> String {
@@ -185,14 +188,10 @@ pub fn stats(folders: &Folders, name: &str, by_value: bool) -> Result<PortStats,
 }
 
 fn stats_now(folders: &Folders, name: &str, by_value: bool) -> Result<Option<PortStats>, EngineError> {
-    let (states, damaged) = PortState::load_all(folders)?;
-    let interface = netdev::find(name).map_err(EngineError::Netlink)?;
+    let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
     let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-    let state = states.into_iter().find(|state| state.is(name, interface.as_ref(), namespace));
-    let state = match (state, damaged.into_iter().next()) {
-        (Some(state), _) => state,
-        (None, Some(damaged)) => return Err(damaged.into()),
-        (None, None) => return Ok(None),
+    let Some(state) = PortState::find(folders, name, interfaces.named(name), namespace)? else {
+        return Ok(None);
     };
     let Some(datapath) = Datapath::look_at(&folders.bpffs)? else { return Ok(None) };
     let Some(record) = datapath.published_on(state.ifindex) else { return Ok(None) };

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 /// What a port's binding says of the port, by which variables are replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Parameters {
     /// The port's MAC address, if it is given.
     pub mac: Option<MacAddr>,

@@ -2,10 +2,12 @@
 //! they may meet, honest traffic and spoofs.
 
 mod bindings;
+mod compile;
 mod explain;
 mod faults;
 mod import;
 mod learning;
+mod many;
 mod nwfilter;
 mod ports;
 mod profiles;

@@ -1,0 +1,67 @@
+//! A file of ports to attach, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]… [profile=NAME]…`.
+//!
+//! The words are those of the options. What the file does not say of a port the command line says of all.
+
+use std::fs;
+use std::path::Path;
+
+use super::args::parameter;
+use super::failure::{Failure, INVALID};
+use crate::store::Binding;
+
+/// The ports of a file, each with what is said of all and what its line says of it.
+pub fn read(file: &Path, of_all: &Binding) -> Result<Vec<(String, Binding)>, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| Failure::io(file, &error))?;
+    let mut ports = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let said = line.split_once('#').map_or(line, |(said, _)| said);
+        let wrong =
+            |what: String| Failure::new(INVALID, format!("{}:{}: {what}", file.display(), number + 1));
+        ports.extend(read_line(said, of_all).map_err(wrong)?);
+    }
+    if ports.is_empty() {
+        return Err(Failure::new(INVALID, format!("{}: there is no port in it", file.display())));
+    }
+    Ok(ports)
+}
+
+fn read_line(said: &str, of_all: &Binding) -> Result<Option<(String, Binding)>, String> {
+    let mut words = said.split_whitespace();
+    let Some(port) = words.next() else { return Ok(None) };
+    let mut binding = of_all.clone();
+    let (mut profiles, mut given) = (Vec::new(), Vec::new());
+    for word in words {
+        let unknown =
+            || format!("found `{word}`, expected mac=MAC, ip=ADDRESS, param=NAME=VALUE or profile=NAME");
+        let (key, value) = word.split_once('=').ok_or_else(unknown)?;
+        match key {
+            "mac" if binding.mac.is_some() => {
+                return Err(format!("found `{word}` behind another MAC address"));
+            }
+            "mac" => binding.mac = Some(value.to_owned()),
+            "ip" => {
+                let address = value.parse().map_err(|_| format!("found `{word}`, expected an IP address"))?;
+                binding.addresses.push(address);
+            }
+            "param" => {
+                given.push(parameter(value).map_err(|expected| format!("found `{word}`, {expected}"))?);
+            }
+            "profile" => profiles.push(value.to_owned()),
+            _ => return Err(unknown()),
+        }
+    }
+    if !profiles.is_empty() {
+        binding.profiles = profiles;
+    }
+    if binding.profiles.is_empty() {
+        return Err(format!("port {port} has no profile: name one here, or for all with --profile"));
+    }
+    // What stands in the line is not added to a list that is said of all.
+    for (name, _) in &given {
+        binding.parameters.remove(name);
+    }
+    for (name, value) in given {
+        binding.parameters.entry(name).or_default().push(value);
+    }
+    Ok(Some((port.to_owned(), binding)))
+}

@@ -1,0 +1,45 @@
+//! How far a command is that takes its time: one line on the terminal that errors go to.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+/// Whoever waits no longer than this needs no word.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two words.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A line that says how far it is; gone when the value is.
+pub struct Progress {
+    done: &'static str,
+    next: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    /// `done` is what has happened to those that are counted.
+    pub fn new(done: &'static str) -> Self {
+        Self { done, next: Instant::now() + PATIENCE, shown: false }
+    }
+
+    /// Says how far it is, if it is time for that and anybody is there to read it.
+    pub fn show(&mut self, count: usize, total: usize) {
+        let now = Instant::now();
+        if now < self.next || !io::stderr().is_terminal() {
+            return;
+        }
+        self.next = now + PAUSE;
+        self.shown = true;
+        // To the beginning of the line, and clear what is behind.
+        eprint!("\r{count} of {total} ports {}\x1b[K", self.done);
+        let _ = io::stderr().flush();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+            let _ = io::stderr().flush();
+        }
+    }
+}

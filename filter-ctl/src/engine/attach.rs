@@ -1,0 +1,254 @@
+//! Attaching ports: one, or many at once, all of them or none.
+//!
+//! Ports that are new come before those whose binding changes, because attaching classifiers can still fail, and
+//! publishing cannot: what was attached is then taken back, and nothing else has changed yet.
+
+use std::collections::HashSet;
+
+use super::batch::{Batch, Ready, keep_last};
+use super::bindings::settled;
+use super::planned::{Planned, Planner};
+use super::{Engine, EngineError, Warning};
+use crate::datapath::{Datapath, Retired};
+use crate::netdev::{Interface, Interfaces};
+use crate::store::{Binding, PortState};
+use filter_common::{Direction, record_flags};
+
+/// What attaching a port came to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Attached {
+    /// The interface.
+    pub port: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// Profiles in force.
+    pub profiles: Vec<String>,
+    /// Whether the port was attached before, with another binding or the same.
+    pub replaced: bool,
+    /// The MAC address is learned from the first valid frame.
+    pub learns_mac: bool,
+    /// The IPv4 address is learned from the first ARP or IPv4 packet.
+    pub learns_ip: bool,
+    /// Rules of the policy, defaults included.
+    pub rules: usize,
+    /// Nodes of the decision graph, and those on its longest path.
+    pub nodes: usize,
+    /// See `nodes`.
+    pub depth: usize,
+    /// What was accepted of the document, if it was one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Told how many ports are done, of how many.
+pub type Progress<'a> = dyn FnMut(usize, usize) + 'a;
+
+/// A port, and what it is to do.
+struct Wanted {
+    interface: Interface,
+    binding: Binding,
+    planned: Planned,
+    state: PortState,
+    /// Whether the port is attached already.
+    replaces: bool,
+}
+
+impl Wanted {
+    fn attached(&self) -> Attached {
+        let Planned { shared, flags, .. } = &self.planned;
+        Attached {
+            port: self.interface.name.clone(),
+            ifindex: self.interface.ifindex,
+            profiles: self.binding.profiles.clone(),
+            replaced: self.replaces,
+            learns_mac: flags & record_flags::LEARN_MAC != 0,
+            learns_ip: flags & record_flags::LEARN_IP4 != 0,
+            rules: shared.policy.rules.len(),
+            nodes: shared.image.nodes.len(),
+            depth: shared.image.depth,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Puts a binding in force on a port: attaches it, or changes what it does.
+    pub fn attach(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
+        self.attach_one(name, binding, true)
+    }
+
+    /// Attaches a port that is not attached yet.
+    pub fn attach_new(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
+        self.attach_one(name, binding, false)
+    }
+
+    fn attach_one(
+        &mut self,
+        name: &str,
+        binding: Binding,
+        may_replace: bool,
+    ) -> Result<Attached, EngineError> {
+        let attached = self.put_in_force(vec![(name.to_owned(), binding)], may_replace, &mut |_, _| {});
+        let attached = attached.map_err(|error| match error {
+            EngineError::Port { error, .. } => *error,
+            error => error,
+        })?;
+        let [attached] = <[Attached; 1]>::try_from(attached)
+            .unwrap_or_else(|attached| unreachable!("{} ports of one", attached.len()));
+        Ok(attached)
+    }
+
+    /// Puts bindings in force on ports, in this order, on all or on none.
+    pub fn attach_all(
+        &mut self,
+        bindings: Vec<(String, Binding)>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Attached>, EngineError> {
+        self.put_in_force(bindings, true, progress)
+    }
+
+    fn put_in_force(
+        &mut self,
+        bindings: Vec<(String, Binding)>,
+        may_replace: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Attached>, EngineError> {
+        let mut planner = Planner::new(&self.profiles);
+        let plan = |(name, binding): (String, Binding)| {
+            let binding = settled(binding);
+            let planned = planner.plan(&binding).map_err(|error| error.of_port(&name))?;
+            Ok((name, binding, planned))
+        };
+        let planned = bindings.into_iter().map(plan).collect::<Result<Vec<_>, EngineError>>()?;
+        let (mut datapath, wanted) = self.ports_to_attach(planned)?;
+        if let Some(there) = wanted.iter().find(|it| it.replaces && !may_replace) {
+            return Err(EngineError::Conflict(format!(
+                "binding '{}' already exists; `attach` changes it, `binding-delete` removes it",
+                there.interface.name
+            )));
+        }
+        for Wanted { interface, .. } in wanted.iter().filter(|it| it.replaces) {
+            // The old policy is in force until all that can fail has not.
+            datapath
+                .attach(&interface.name, interface.ifindex)
+                .map_err(|error| EngineError::from(error).of_port(&interface.name))?;
+        }
+        let attached: Vec<Attached> = wanted.iter().map(Wanted::attached).collect();
+        let mut batch = Batch::default();
+        let prepared = wanted.into_iter().try_for_each(|wanted| {
+            let Wanted { interface, binding, planned, mut state, .. } = wanted;
+            state.name.clone_from(&interface.name);
+            batch
+                .prepare(&mut datapath, state, &planned, binding)
+                .map_err(|error| error.of_port(&interface.name))
+        });
+        if let Err(error) = prepared.and_then(|()| Ok(batch.save(&self.folders)?)) {
+            batch.abandon(&mut datapath, &self.folders)?;
+            return Err(error);
+        }
+        self.enforce(&mut datapath, batch, progress)?;
+        Ok(attached)
+    }
+
+    /// Publishes what is prepared, and attaches the ports that are new.
+    fn enforce(
+        &self,
+        datapath: &mut Datapath,
+        batch: Batch,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), EngineError> {
+        let (new, replaced) = batch.into_ready();
+        let total = new.len() + replaced.len();
+        let mut retired = Vec::new();
+        let mut in_force: Vec<PortState> = Vec::with_capacity(total);
+        let haste = datapath.hasten(new.len());
+        let mut new = new.into_iter();
+        let mut failed = None;
+        for Ready { state, prepared, .. } in new.by_ref() {
+            // A new port's policy is there before its classifiers run: they never meet a port without one.
+            retired.extend(datapath.publish(prepared));
+            let outcome = datapath.attach(&state.name, state.ifindex);
+            let name = state.name.clone();
+            in_force.push(state);
+            if let Err(error) = outcome {
+                failed = Some(EngineError::from(error).of_port(&name));
+                break;
+            }
+            progress(in_force.len(), total);
+        }
+        if let Some(error) = failed {
+            let published: Vec<u32> = in_force.iter().map(|state| state.ifindex).collect();
+            datapath.detach_all(&published);
+            drop(haste);
+            retired.extend(published.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)));
+            published.iter().try_for_each(|&ifindex| PortState::remove(&self.folders, ifindex))?;
+            for port in new.chain(replaced) {
+                port.restore(&self.folders)?;
+                datapath.abandon(port.prepared);
+            }
+            datapath.reclaim(retired)?;
+            return Err(error);
+        }
+        drop(haste);
+        for Ready { state, prepared, .. } in replaced {
+            retired.extend(datapath.publish(prepared));
+            in_force.push(state);
+        }
+        datapath.reclaim(retired)?;
+        in_force.into_iter().try_for_each(|state| keep_last(state, &self.folders))?;
+        progress(total, total);
+        Ok(())
+    }
+
+    /// The interfaces, the kernel's half, and what is known of the ports so far.
+    fn ports_to_attach(
+        &self,
+        planned: Vec<(String, Binding, Planned)>,
+    ) -> Result<(Datapath, Vec<Wanted>), EngineError> {
+        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        let mut seen = HashSet::new();
+        let mut wanted = Vec::with_capacity(planned.len());
+        for (name, binding, planned) in planned {
+            let interface = interfaces.named(&name).ok_or_else(|| {
+                EngineError::NotFound(format!(
+                    "there is no network device `{name}`; `ip link` shows those there are"
+                ))
+            })?;
+            if let Some(refusal) = interface.refusal() {
+                return Err(EngineError::Invalid(refusal));
+            }
+            if !seen.insert(interface.ifindex) {
+                return Err(EngineError::Invalid(format!("port {name} was given twice; give it once")));
+            }
+            let state = PortState::new(name, interface.ifindex, self.namespace);
+            wanted.push(Wanted { interface: interface.clone(), binding, planned, state, replaces: false });
+        }
+        let mut datapath = Datapath::open(&self.folders.bpffs, self.options)?;
+        if let Some(known) = PortState::any(&self.folders)? {
+            self.check_namespace(&known)?;
+        }
+        self.clear_gone(&interfaces, &mut datapath)?;
+        let mut retired: Vec<Retired> = Vec::new();
+        for Wanted { interface, state, replaces, .. } in &mut wanted {
+            // A damaged file tells nothing, and is replaced.
+            if let Ok(Some(known)) = PortState::load(&self.folders, interface.ifindex) {
+                self.check_namespace(&known)?;
+                *state = known;
+            }
+            // Where neither classifier runs the interface may be another that has got the same index, and another
+            // guest behind it: what was learned and counted there is not of this one.
+            let published = datapath.has(interface.ifindex);
+            if published && !Direction::ALL.iter().any(|&way| datapath.is_attached(&interface.name, way)) {
+                retired.extend(datapath.withdraw(interface.ifindex));
+            }
+            // A file without a record, or of another generation, tells nothing of this interface.
+            let record = datapath.published_on(interface.ifindex);
+            *replaces = record.is_some();
+            state
+                .applied
+                .retain(|applied| record.is_some_and(|record| record.generation == applied.generation));
+        }
+        datapath.reclaim(retired)?;
+        Ok((datapath, wanted))
+    }
+}
