@@ -10,6 +10,7 @@ pub mod net;
 pub mod netfilter;
 pub mod not_run;
 pub mod ports;
+pub mod rulesets;
 pub mod scene;
 pub mod stall;
 pub mod walked;

@@ -8,16 +8,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use filter_common::{Cause, Direction, DropReason, Outcome, Verdict, maps};
+use filter_common::{Cause, Direction, DropReason, Outcome, SHORT_WALK, Verdict, maps};
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, LOOPBACK, LoadOptions, LogLevel};
-use filter_ctl::policy::Policy;
+use filter_ctl::policy::{Field, Policy, Step, Then, When};
 use filter_ctl::reference::{Port, judge};
-use filter_tests::frames::{Case, Tag, catalogue, tagged};
+use filter_tests::frames::{Case, Tag, catalogue, ether_type, tagged};
 use filter_tests::generate::{for_each_case, frame, policy, port, shrink};
 use filter_tests::not_run::not_run;
 use filter_tests::ports::{
-    PinFolder, TestPort, learned, pass_all, private, private_with, runs, strict, to_learned,
+    PinFolder, Rules, TestPort, learned, number, pass_all, private, private_with, runs, strict, to_learned,
 };
 
 /// What the verifier may need for one classifier. It gives up at a million; what is left is for other kernels,
@@ -225,6 +225,37 @@ fn the_loaded_program_is_the_reference_over_generated_frames() {
         assert!(seen.by_rule > seen.frames / 4 && seen.passed > seen.frames / 10, "{seen:?}");
         assert!(seen.hits > seen.frames / 50 && seen.learned > policies / 20, "{seen:?}");
     }
+}
+
+/// A walk that is longer than the quick loop counts on its way, and ends, as any other.
+#[test]
+fn long_walks_are_the_reference_too() {
+    let Some(mut datapath) = private("long_walks_are_the_reference_too") else { return };
+    let mut rules = Rules::default();
+    let steps = 4 * SHORT_WALK;
+    let mut program: Vec<Step> = (0..steps)
+        .map(|step| {
+            // Every third is for other frames.
+            let kind = if step % 3 == 0 { ether_type::ARP } else { ether_type::IPV4 };
+            let when = vec![When::Is(number(Field::EtherType, kind.into()))];
+            Step { when, rule: Some(rules.rule(&format!("r{step}"))), then: Then::Go(step + 1) }
+        })
+        .collect();
+    program.push(rules.verdict("last", vec![number(Field::Protocol, 17)], Verdict::Drop));
+    program.push(rules.verdict("default", vec![], Verdict::Pass));
+    let policy = rules.policy(program.clone(), program);
+    let image = compile(&policy).unwrap_or_else(|error| panic!("{error}"));
+    assert!(image.depth > 2 * SHORT_WALK, "only {} steps", image.depth);
+    let frames: Vec<Sent> = catalogue()
+        .into_iter()
+        .filter(|case| case.tag.is_none() && runs(&case.near_miss))
+        .map(|case| case.near_miss)
+        .flat_map(|bytes| Direction::ALL.map(|direction| Sent { direction, bytes: bytes.clone() }))
+        .collect();
+    let mut seen = Seen::default();
+    check(&mut datapath, (&policy, &image), &strict(), &frames, &mut seen)
+        .unwrap_or_else(|found| panic!("{found}"));
+    assert!(seen.hits > 10_000 && seen.passed > 20, "{seen:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
-use filter_common::parse::parse;
+use filter_common::parse::{parse, parse_plain};
 use filter_common::{Class, DropReason, Key, SliceFrame, Tag, flags, record_flags, word};
 use filter_ctl::policy::Field;
 use filter_ctl::reference::{Ip, Packet, Upper, Value, VlanTag};
@@ -13,7 +13,7 @@ use filter_tests::frames::Tag as OuterTag;
 use filter_tests::generate::{Rng, for_each_case, frame};
 use filter_tests::not_run::not_run;
 
-/// What the parser says.
+/// What the parser says, of plain frames in both ways.
 fn parsed(frame: &[u8], tag: Option<OuterTag>, flags: u32) -> (Key, Class, Option<DropReason>) {
     let mut key = Key::new();
     let frame = match tag {
@@ -21,6 +21,11 @@ fn parsed(frame: &[u8], tag: Option<OuterTag>, flags: u32) -> (Key, Class, Optio
         None => SliceFrame::new(frame),
     };
     let parsed = parse(&frame, flags, &mut key, 0);
+    let mut short = Key::new();
+    short.set(word::ND_TARGET, 0xdead_beef);
+    if let Some(plain) = parse_plain(&frame, flags, &mut short) {
+        assert_eq!((plain, short), (parsed, key), "{frame:02x?}");
+    }
     (key, parsed.class().expect("the parser's own number"), parsed.anomaly())
 }
 

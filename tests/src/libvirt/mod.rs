@@ -33,4 +33,4 @@ pub use random::{Profile, tree};
 pub use record::{Recorded, Recorder, recorded_cases, recorded_frames};
 pub use run::{Options, Summary, frames, run};
 pub use shrink::shrink;
-pub use tree::{Element, Entry, Filter, Parameter, Reference, Rule, Tree};
+pub use tree::{Element, Entry, Filter, Parameter, Reference, Rule, Tree, binding};

@@ -91,8 +91,8 @@ impl Tree {
     }
 }
 
-/// A binding of the virtual machine's port as XML.
-pub(super) fn binding(mac: &str, filter: &str, parameters: &[Parameter]) -> String {
+/// A binding of the port [`PORT`] as XML.
+pub fn binding(mac: &str, filter: &str, parameters: &[Parameter]) -> String {
     let mut text = format!(
         "<filterbinding>\n  <owner>\n    <name>vm</name>\n    \
          <uuid>d54df46f-1ab5-4a22-8618-4560ef5fac2c</uuid>\n  </owner>\n  <portdev name='{PORT}'/>\n  \

@@ -66,7 +66,12 @@ impl Wire {
 
     /// Sends a frame, or says what the kernel has against it.
     pub fn try_send(&self, frame: &[u8]) -> io::Result<()> {
-        if self.vnet_hdr { self.write(&[&[0; HEADER], frame].concat()) } else { self.write(frame) }
+        if self.vnet_hdr { self.send_message(&self.message(frame)) } else { self.send_message(frame) }
+    }
+
+    /// The frame as the device takes it, with a header before it where it has such.
+    pub fn message(&self, frame: &[u8]) -> Vec<u8> {
+        if self.vnet_hdr { [&[0; HEADER], frame].concat() } else { frame.to_vec() }
     }
 
     /// Sends a TCP segment of any length that the kernel is to cut.
@@ -74,6 +79,15 @@ impl Wire {
     /// # Panics
     /// If the kernel does not take it.
     pub fn send_segments(&self, frame: &[u8], segmentation: Segmentation) {
+        self.send_message(&self.segments(frame, segmentation))
+            .unwrap_or_else(|error| panic!("sending a super-frame: {error}"));
+    }
+
+    /// A TCP segment that the kernel is to cut, as the device takes it.
+    ///
+    /// # Panics
+    /// If the device takes no super-frames.
+    pub fn segments(&self, frame: &[u8], segmentation: Segmentation) -> Vec<u8> {
         const NEEDS_CHECKSUM: u8 = 1;
         const TCP_IPV4: u8 = 1;
         assert!(self.vnet_hdr, "only a tap with headers of its own takes super-frames");
@@ -83,10 +97,14 @@ impl Wire {
             message.extend(field.to_ne_bytes());
         }
         message.extend(frame);
-        self.write(&message).unwrap_or_else(|error| panic!("sending a super-frame: {error}"));
+        message
     }
 
-    fn write(&self, message: &[u8]) -> io::Result<()> {
+    /// Sends what [`Self::message`] or [`Self::segments`] made: for whoever sends the same many times.
+    ///
+    /// # Panics
+    /// If the kernel takes only a part.
+    pub fn send_message(&self, message: &[u8]) -> io::Result<()> {
         let written = (&self.file).write(message)?;
         assert_eq!(written, message.len(), "the kernel takes whole frames");
         Ok(())
