@@ -1,4 +1,4 @@
-//! The command line of `cargo xtask`, parsed by hand: seven words do not pay for a dependency that
+//! The command line of `cargo xtask`, parsed by hand: eight words do not pay for a dependency that
 //! `filter-ctl`'s build script would have to build too.
 
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::tasks::{check, demo, libvirt, release, test};
+use crate::tasks::{bench, check, demo, libvirt, release, test};
 use crate::{lint, setup};
 
 const HELP: &str = "\
@@ -28,6 +28,9 @@ Tasks:
                          found, --replay FOLDER measures it again
   lint-object [FILE]     Look for slow code in the BPF object (default: the one of this tree, built first)
   demo                   Build, then run the demo (needs root)
+  bench [PART]... [OPTIONS]
+                         Build, then measure (needs root; minutes). `bench --help` lists parts and options;
+                         --quick takes few samples, --out FOLDER is for results (default: target/bench)
   help                   This text
 
 Environment:
@@ -47,6 +50,7 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
         Some("build") => nothing_more("build", &rest).and_then(|()| release::run()).map(done),
         Some("check") => nothing_more("check", &rest).and_then(|()| check::run()).map(done),
         Some("demo") => nothing_more("demo", &rest).and_then(|()| demo::run()),
+        Some("bench") => bench::run(rest),
         Some("test") if rest.first().is_some_and(|first| first == "--libvirt") => {
             libvirt::run(&libvirt::Options::from_arguments(rest[1..].to_vec())?)
         }

@@ -1,4 +1,4 @@
-//! Tasks of the project: set-up of the tool chain, build of the BPF object, checks, tests, demo.
+//! Tasks of the project: set-up of the tool chain, build of the BPF object, checks, tests, demo, benchmarks.
 //!
 //! The library is shared by two users. The `xtask` binary is what a person runs; `filter-ctl`'s build script
 //! takes [`object`] and [`toolchain`] from here, so that how the compiler and the linker are found is written

@@ -1,6 +1,6 @@
-//! The BPF object: `filter-ebpf` built for `bpfel-unknown-none`.
+//! BPF objects: crates built for `bpfel-unknown-none`.
 //!
-//! It is built by a cargo inside the cargo that builds `filter-ctl`. The outer one tells its children a lot
+//! They are built by a cargo inside the cargo that builds `filter-ctl`, or the benchmarks. The outer one tells its children a lot
 //! through the environment (compiler, flags, wrappers, the target folder); none of that may reach the inner
 //! one, which has another compiler, target and profile. See [`isolate`].
 
@@ -16,19 +16,36 @@ use crate::workspace::{root, target_dir};
 
 const TARGET: &str = "bpfel-unknown-none";
 
-/// What changes the object: only these make a build script run again.
-const SOURCES: &[&str] = &[
-    "filter-ebpf/src",
-    "filter-ebpf/Cargo.toml",
-    "filter-ebpf/Cargo.lock",
-    "filter-common/src",
-    "filter-common/Cargo.toml",
-];
+/// A crate that is built for the BPF target.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// Where it is, from the root of the tree.
+    folder: &'static str,
+    /// Its binaries: an object each.
+    objects: &'static [&'static str],
+}
 
-/// All that `filter-ctl`'s build script does: puts the object at `$OUT_DIR/filter-ebpf.o`.
-pub fn build_script() -> Result<()> {
-    for source in SOURCES {
-        println!("cargo:rerun-if-changed={}", root().join(source).display());
+/// The classifiers.
+pub const CLASSIFIERS: Source = Source { folder: "filter-ebpf", objects: &["filter-ebpf"] };
+/// What the benchmarks load beside them.
+pub const BENCHMARKS: Source = Source { folder: "bench/ebpf", objects: &["feed", "walk"] };
+
+impl Source {
+    /// Its manifest.
+    pub fn manifest(self) -> PathBuf {
+        root().join(self.folder).join("Cargo.toml")
+    }
+}
+
+/// What changes an object, within its crate: only these, and `filter-common`, make a build script run again.
+const SOURCES: &[&str] = &["src", "Cargo.toml", "Cargo.lock"];
+
+/// All that a build script does: puts each object at `$OUT_DIR/<name>.o`.
+pub fn build_script(source: Source) -> Result<()> {
+    let own = SOURCES.iter().map(|name| root().join(source.folder).join(name));
+    let common = ["filter-common/src", "filter-common/Cargo.toml"].map(|name| root().join(name));
+    for path in own.chain(common) {
+        println!("cargo:rerun-if-changed={}", path.display());
     }
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).context("OUT_DIR is not set by cargo")?;
     let toolchain = Toolchain::find()?;
@@ -36,25 +53,27 @@ pub fn build_script() -> Result<()> {
     for tool in [toolchain.compiler.rustc(), core, toolchain.linker.path.clone()] {
         println!("cargo:rerun-if-changed={}", tool.display());
     }
-    let (object, copy) = (build(&toolchain)?, out.join("filter-ebpf.o"));
-    fs::copy(&object, &copy)
-        .with_context(|| format!("cannot copy {} to {}", object.display(), copy.display()))?;
+    for object in build(&toolchain, source)? {
+        let name = object.file_name().unwrap_or_default();
+        let copy = out.join(name).with_extension("o");
+        fs::copy(&object, &copy)
+            .with_context(|| format!("cannot copy {} to {}", object.display(), copy.display()))?;
+    }
     Ok(())
 }
 
-/// Builds the object and says where it is. All profiles of `filter-ctl` share it, and so the `core` built for
-/// it.
-pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
-    let (source, target) = (root().join("filter-ebpf"), target_dir().join("bpf"));
+/// Builds the objects and says where they are, in the order of the crate's binaries. All profiles of `filter-ctl`
+/// share them, and so the `core` built for them.
+pub fn build(toolchain: &Toolchain, source: Source) -> Result<Vec<PathBuf>> {
+    let (folder, target) = (root().join(source.folder), target_dir().join("bpf"));
     let mut cargo = Command::new(toolchain.compiler.cargo());
     isolate(&mut cargo)
-        .current_dir(&source)
+        .current_dir(&folder)
         .args(["build", "--release", "-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(&target)
         .env("PATH", path_with(&toolchain.compiler.sysroot.join("bin")))
         .env("RUSTC", toolchain.compiler.rustc())
-        // -Z build-std, the BPF target and the intrinsics in filter-ebpf are unstable; this lets a stable
-        // compiler have them.
+        // -Z build-std, the BPF target and intrinsics are unstable; this lets a stable compiler have them.
         .env("RUSTC_BOOTSTRAP", "1")
         // Set to nothing, these switch off what the user's cargo configuration says.
         .env("RUSTC_WRAPPER", "")
@@ -66,10 +85,11 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     if !status.success() {
         bail!(
             "the BPF object could not be built from {}: see the compiler's message above",
-            source.display()
+            folder.display()
         );
     }
-    Ok(target.join(TARGET).join("release/filter-ebpf"))
+    let release = target.join(TARGET).join("release");
+    Ok(source.objects.iter().map(|name| release.join(name)).collect())
 }
 
 /// `arch` is the kernel's architecture: kernel structures differ by it.

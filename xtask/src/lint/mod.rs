@@ -40,7 +40,8 @@ impl fmt::Display for Finding {
 
 /// Builds this tree's object, then looks at it.
 pub fn run_on_tree() -> Result<()> {
-    run_on(&object::build(&Toolchain::find()?)?)
+    let objects = object::build(&Toolchain::find()?, object::CLASSIFIERS)?;
+    objects.iter().try_for_each(|object| run_on(object))
 }
 
 /// Looks at `object`.

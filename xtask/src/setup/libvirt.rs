@@ -1,4 +1,4 @@
-//! A live libvirt, for `test --libvirt` alone: nothing else needs it, so nothing else installs it.
+//! A live libvirt, for `test --libvirt` and for the benchmark that measures it: nothing else installs it.
 //!
 //! Only the daemon, its driver for network filters and its client are installed, not the packages that start it
 //! as a service or make networks: tests start their own.

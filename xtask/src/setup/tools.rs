@@ -30,6 +30,11 @@ pub fn missing() -> Vec<Need> {
     if which("xmllint").is_none() {
         needs.push(one("libxml2-utils", "tests check profiles against the schema with xmllint"));
     }
+    for (program, package) in [("nft", "nftables"), ("ebtables-restore", "ebtables")] {
+        if which(program).is_none() {
+            needs.push(one(package, "tests and benchmarks hold generated rules against it"));
+        }
+    }
     if objdump().is_none() {
         needs.push(one(&format!("llvm-{LLVM}"), "lint-object disassembles with llvm-objdump"));
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::object::isolate;
+use crate::object::{BENCHMARKS, CLASSIFIERS, isolate};
 use crate::process::{try_logged, works};
 use crate::setup::{self, Talk};
-use crate::workspace::{cargo, root, tools_dir};
+use crate::workspace::{cargo, tools_dir};
 
 /// With set-up, since clippy builds the BPF object on its way.
 pub fn run() -> Result<()> {
@@ -20,9 +20,11 @@ pub fn run() -> Result<()> {
 pub fn all() -> Result<()> {
     component("fmt", "rustfmt")?;
     component("clippy", "clippy")?;
-    let classifiers = root().join("filter-ebpf/Cargo.toml").display().to_string();
     step("formatting", &["fmt", "--all", "--check"])?;
-    step("formatting of the classifiers", &["fmt", "--check", "--manifest-path", &classifiers])?;
+    for source in [CLASSIFIERS, BENCHMARKS] {
+        let manifest = source.manifest().display().to_string();
+        step("formatting of BPF programs", &["fmt", "--check", "--manifest-path", &manifest])?;
+    }
     step("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
 

@@ -1,5 +1,6 @@
 //! What `cargo xtask` does beyond set-up.
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod libvirt;
