@@ -334,12 +334,9 @@ pub struct PortArgs {
     pub count_values: bool,
 }
 
-/// What a port is held to.
-#[derive(Debug, Args)]
-pub struct BindingArgs {
-    /// A profile; several are checked one after the other, and a packet must pass them all.
-    #[arg(long = "profile", value_name = "NAME", required_unless_present = "bindings")]
-    pub profiles: Vec<String>,
+/// What profiles ask for of the virtual machine behind a port.
+#[derive(Clone, Debug, Args)]
+pub struct GuestArgs {
     /// The virtual machine's MAC address (THIS_MAC, or $MAC in filters of libvirt).
     #[arg(long, value_name = "MAC")]
     pub mac: Option<String>,
@@ -350,6 +347,17 @@ pub struct BindingArgs {
     /// A parameter of the profiles ($NAME); given again, it is a list.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
+}
+
+/// What a port is held to.
+#[derive(Debug, Args)]
+pub struct BindingArgs {
+    /// A profile; several are checked one after the other, and a packet must pass them all.
+    #[arg(long = "profile", value_name = "NAME", required_unless_present = "bindings")]
+    pub profiles: Vec<String>,
+    /// What the profiles ask for.
+    #[command(flatten)]
+    pub guest: GuestArgs,
     /// What it does besides.
     #[command(flatten)]
     pub port: PortArgs,
@@ -358,21 +366,25 @@ pub struct BindingArgs {
 impl BindingArgs {
     /// The binding that the options describe.
     pub fn binding(&self) -> Binding {
-        let mut parameters = std::collections::BTreeMap::<String, Vec<String>>::new();
-        for (name, value) in &self.parameters {
-            parameters.entry(name.clone()).or_default().push(value.clone());
-        }
-        Binding {
-            profiles: self.profiles.clone(),
-            mac: self.mac.clone(),
-            addresses: self.addresses.clone(),
-            parameters,
-            mode: self.port.mode,
-            fail: self.port.fail,
-            count_values: self.port.count_values,
-            owner: None,
-            link_device: None,
-        }
+        binding(&self.profiles, &self.guest, self.port)
+    }
+}
+
+fn binding(profiles: &[String], guest: &GuestArgs, port: PortArgs) -> Binding {
+    let mut parameters = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for (name, value) in &guest.parameters {
+        parameters.entry(name.clone()).or_default().push(value.clone());
+    }
+    Binding {
+        profiles: profiles.to_vec(),
+        mac: guest.mac.clone(),
+        addresses: guest.addresses.clone(),
+        parameters,
+        mode: port.mode,
+        fail: port.fail,
+        count_values: port.count_values,
+        owner: None,
+        link_device: None,
     }
 }
 
@@ -391,16 +403,9 @@ pub struct CompileArgs {
     /// The profiles.
     #[arg(value_name = "PROFILE", required = true)]
     pub profiles: Vec<String>,
-    /// The virtual machine's MAC address (THIS_MAC, or $MAC in filters of libvirt).
-    #[arg(long, value_name = "MAC")]
-    pub mac: Option<String>,
-    /// An IP address of the virtual machine (THIS_IP, or $IP and $IPV6 in filters of libvirt); several may be
-    /// given.
-    #[arg(long = "ip", value_name = "ADDRESS")]
-    pub addresses: Vec<IpAddr>,
-    /// A parameter of the profiles ($NAME); given again, it is a list.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    pub parameters: Vec<(String, String)>,
+    /// What the profiles ask for.
+    #[command(flatten)]
+    pub guest: GuestArgs,
     /// What a port does besides.
     #[command(flatten)]
     pub port: PortArgs,
@@ -415,14 +420,7 @@ pub struct CompileArgs {
 impl CompileArgs {
     /// The binding that the options describe.
     pub fn binding(&self) -> Binding {
-        let args = BindingArgs {
-            profiles: self.profiles.clone(),
-            mac: self.mac.clone(),
-            addresses: self.addresses.clone(),
-            parameters: self.parameters.clone(),
-            port: self.port,
-        };
-        args.binding()
+        binding(&self.profiles, &self.guest, self.port)
     }
 }
 
@@ -469,13 +467,12 @@ pub struct ExplainArgs {
 impl ExplainArgs {
     /// The binding that the options describe, if they name profiles.
     pub fn binding(&self) -> Binding {
-        let args = BindingArgs {
-            profiles: self.profiles.clone(),
+        let guest = GuestArgs {
             mac: self.mac.clone(),
             addresses: self.addresses.clone(),
             parameters: self.parameters.clone(),
-            port: PortArgs { mode: self.mode, fail: Fail::Closed, count_values: false },
         };
-        args.binding()
+        let port = PortArgs { mode: self.mode, fail: Fail::Closed, count_values: false };
+        binding(&self.profiles, &guest, port)
     }
 }

@@ -10,21 +10,11 @@ use crate::compile::ways::Action;
 impl Builder<'_> {
     /// What is done where a way holds.
     pub(super) fn leaf(&mut self, way: u32, row: RowId) -> Result<Node, Full> {
-        match self.ways.action(way) {
-            Action::Built(node) => Ok(node),
-            Action::Step(position) => {
-                let node = self.act(position)?;
-                self.match_in_row(position, node, row)
-            }
-            Action::Enter(position) => {
-                let node = self.enter(position)?;
-                self.match_in_row(position, node, row)
-            }
-        }
-    }
-
-    /// What a graph of a row does where it finds a match.
-    fn match_in_row(&mut self, priority: u32, node: Node, row: RowId) -> Result<Node, Full> {
+        let (priority, node) = match self.ways.action(way) {
+            Action::Built(node) => return Ok(node),
+            Action::Step(position) => (position, self.act(position)?),
+            Action::Enter(position) => (position, self.enter(position)?),
+        };
         let Row { first, enough, next, .. } = self.rows[row];
         if row == ALONE || (first && priority <= enough) {
             return Ok(node);
@@ -61,7 +51,6 @@ impl Builder<'_> {
         if let Some(first) = parts.first_mut() {
             first.extend(always);
         }
-        let count = parts.len();
         let mut node = Node::default();
         for (at, part) in parts.into_iter().enumerate().rev() {
             here.first = at == 0 && outer.first;
@@ -70,7 +59,7 @@ impl Builder<'_> {
             node = self.build(part, self.rows.len() - 1, credit)?;
             if at > 0 {
                 here.next = self.pool.place(node)?;
-                here.enough = if at == count - 1 { outer.enough.min(best) } else { here.enough.min(best) };
+                here.enough = here.enough.min(best);
                 let skip = NodeKind::Candidate {
                     priority: NO_MATCH,
                     enough: here.enough,
