@@ -2,11 +2,13 @@
 
 use crate::address::own_bits;
 use crate::forget::forget;
-use crate::key::{flags, word};
+use crate::key::{flags, own, word};
 use crate::parse::{Parsed, parse, parse_plain};
 use crate::record::{LEARNED_IP4, LEARNED_MAC, record_flags};
+use crate::track::BEGINS;
 use crate::{
-    Class, Direction, DropReason, Frame, Key, Nodes, Outcome, PortRecord, Verdict, Walk, short_walk,
+    Cause, Class, Direction, DropReason, Frame, Key, Nodes, Outcome, PortRecord, Verdict, Walk, connection,
+    short_walk,
 };
 
 /// What a packet changes, and what of it comes back: counters and learned addresses.
@@ -21,6 +23,15 @@ pub trait Effects {
     fn learned_ip4(&self) -> u64;
     /// Learns the IPv4 address unless there is one, and returns the one that holds.
     fn learn_ip4(&mut self, ip4: u64) -> u64;
+    /// Finds the packet's connection, moves it on, and says what the packet is to it:
+    /// [`track`](crate::track::track).
+    fn track(&mut self, packet: &Packet<'_>) -> u32;
+    /// Makes the connection that a packet begins which `rule` has passed. An error where it cannot be.
+    fn begin(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason>;
+    /// Notes that a first fragment was passed by `rule`. An error where it cannot be.
+    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason>;
+    /// The rule that passed the first fragment of which this is a later one.
+    fn follow_fragment(&mut self, packet: &Packet<'_>) -> Option<u32>;
 
     /// Goes on with a walk that did not end within [`SHORT_WALK`](crate::SHORT_WALK) steps.
     fn walk_on<N: Nodes + ?Sized>(&mut self, walk: Walk, nodes: &N, key: &Key) -> Outcome
@@ -30,6 +41,24 @@ pub trait Effects {
         walk.finish(nodes, key, |rule| self.hit(rule))
     }
 }
+
+/// A packet that was read, and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// Its fields.
+    pub key: &'a Key,
+    /// What the parser found out besides.
+    pub parsed: Parsed,
+    /// Which way it goes.
+    pub direction: Direction,
+}
+
+/// All that a packet can be told of its connection.
+const ANY_TOLD: i32 = (connection::ALL | BEGINS) as i32;
+/// All that the word of own addresses and of the connection can be.
+const ANY_BITS: i32 = 0xffff;
+/// The flags that tell fragments.
+const ANY_FRAGMENT: i32 = (flags::FRAGMENT | flags::LATER_FRAGMENT) as i32;
 
 /// Judges one frame by one port's record: parses it into `key`, the short way if that can be, and asks
 /// [`judge`].
@@ -66,17 +95,53 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     let Some(identity) = identify(record, direction, class, teaches, key, effects) else {
         return Outcome::guard(DropReason::NotLearned);
     };
-    let bits = own_bits(record, identity.mac, identity.ip4, class, key);
-    key.set(word::OWN, bits);
+    let mut bits = own_bits(record, identity.mac, identity.ip4, class, key);
+    let mut told = 0;
+    if record.tracked >> class as u32 & 1 != 0 {
+        told = effects.track(&Packet { key, parsed, direction });
+        bits |= (told & connection::ALL) << own::CONNECTION;
+    }
+    // Whether it was looked for is not to be looked at twice in all that follows.
+    let zero = record.zero as usize;
+    let told = forget::<ANY_TOLD>(told as usize, zero) as u32;
+    key.set(word::OWN, forget::<ANY_BITS>(bits as usize, zero) as u32);
+    let key = &*key;
+    let packet = Packet { key, parsed, direction };
+    let follows = record.fragments >> class as u32 & 1 != 0;
+    let fragment = if follows { key.get(word::FLAGS) } else { 0 };
+    let fragment = forget::<ANY_FRAGMENT>(fragment as usize, zero) as u32;
+    if fragment & flags::LATER_FRAGMENT != 0 {
+        return match effects.follow_fragment(&packet) {
+            Some(rule) => Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) },
+            None => Outcome::guard(DropReason::FragmentUnknown),
+        };
+    }
     let root = record.roots[class.root(direction)];
     let lesson = identity.lesson;
     let outcome = match short_walk(nodes, key, root, |rule| effects.hit(rule)) {
         Ok(outcome) => outcome,
         Err(walk) => effects.walk_on(walk, nodes, key),
     };
-    // What the policy does not let through teaches nothing.
-    if outcome.verdict as u32 == Verdict::Pass as u32 && lesson != 0 && !learn(lesson, key, effects) {
+    // What the policy does not let through teaches nothing, and begins nothing.
+    if outcome.verdict as u32 != Verdict::Pass as u32 {
+        return outcome;
+    }
+    if lesson != 0 && !learn(lesson, key, effects) {
         return Outcome::guard(DropReason::NotLearned);
+    }
+    let rule = match outcome.cause {
+        Cause::Rule(rule) => rule,
+        Cause::Guard(_) => 0,
+    };
+    if told & BEGINS != 0
+        && let Err(reason) = effects.begin(&packet, rule)
+    {
+        return Outcome::guard(reason);
+    }
+    if fragment & flags::FRAGMENT != 0
+        && let Err(reason) = effects.note_fragment(&packet, rule)
+    {
+        return Outcome::guard(reason);
     }
     outcome
 }

@@ -177,6 +177,8 @@ pub mod own {
     pub const DST_LINK_LOCAL: u32 = 1 << 8;
     /// The neighbour discovery target is.
     pub const ND_TARGET_LINK_LOCAL: u32 = 1 << 9;
+    /// How far the bits of [`connection`](crate::connection) are shifted that stand in the same word.
+    pub const CONNECTION: u32 = 10;
 }
 
 /// What kind of packet it is: each class has a root of its own in the graph. A packet whose IP or ARP header
@@ -393,23 +395,6 @@ impl Key {
             self.set_pair(position, 0, 0);
             position += 2;
         }
-    }
-
-    /// A key in which anything may stand, for those who write all of it before they read: on the hot path each
-    /// word is stored once.
-    #[cfg(target_arch = "bpf")]
-    #[inline(always)]
-    #[allow(unsafe_code, reason = "inline assembly has no safe form")]
-    pub fn unwritten(memory: &mut core::mem::MaybeUninit<Self>) -> &mut Self {
-        // SAFETY: to the compiler the assembly, which is told the address, may have written the words; and all
-        // bit patterns are valid. The kernel's verifier lets programs like ours read what they did not write.
-        let key = unsafe {
-            core::arch::asm!("{0} = {0}", inout(reg) memory.as_mut_ptr() => _);
-            memory.assume_init_mut()
-        };
-        // It still wants to have seen that the stack reaches that far (before Linux 6.8).
-        key.set_pair(0, 0, 0);
-        key
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod address;
 mod classify;
+pub mod connection;
 mod direction;
 mod forget;
 mod frame;
@@ -27,10 +28,12 @@ mod node;
 pub mod parse;
 mod reason;
 mod record;
+pub mod time;
+pub mod track;
 mod verdict;
 mod walk;
 
-pub use classify::{Effects, classify, judge};
+pub use classify::{Effects, Packet, classify, judge};
 pub use direction::Direction;
 pub use frame::{Block, Frame, MAX_HEADERS, SliceBlock, SliceFrame, Tag};
 pub use key::{Class, Key, flags, own, tag_kind, word};

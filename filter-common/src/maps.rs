@@ -22,8 +22,13 @@ pub const LEARNED: &str = "filter_learned";
 /// A map of maps whose update waits until no packet is in a program any more. It holds nothing.
 pub const GRACE: &str = "filter_grace";
 
+/// Tables of flows, by the number in a port's record: arrays of [`Bucket`](crate::track::Bucket).
+pub const FLOWS: &str = "filter_flows";
+/// What holds for all ports: [`Settings`](crate::track::Settings).
+pub const SETTINGS: &str = "filter_settings";
+
 /// All of them but the log's ring buffer.
-pub const ALL: [&str; 8] = [IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, GRACE];
+pub const ALL: [&str; 10] = [IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, GRACE, FLOWS, SETTINGS];
 
 /// The classifier of [`Direction::Out`].
 pub const PROGRAM_OUT: &str = "filter_vm_out";
@@ -44,6 +49,8 @@ pub const MAX_IFINDEX: usize = 1 << 20;
 pub const MAX_SLOTS: usize = 2 * MAX_PORTS;
 /// Ports, number 0 (packets without a port) included.
 pub const MAX_PORTS: usize = 3 << 12;
+/// Tables of flows, number 0 (no table) included: as many as records.
+pub const MAX_TABLES: usize = MAX_SLOTS;
 /// Nodes of all graphs.
 pub const MAX_NODES: usize = 1 << 20;
 /// Entries of all tables from rules to counters.

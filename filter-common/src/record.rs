@@ -8,7 +8,7 @@ use crate::{Class, Direction};
 /// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), and of
 /// the drop reasons' numbers.
 /// Pinned maps of another version are never touched.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// How many own addresses of each family a record holds. A port with more has them compiled into a graph of
 /// its own.
@@ -33,6 +33,8 @@ pub mod record_flags {
     pub const LEARN_IP4: u32 = 1 << 2;
     /// The policy asks for options of TCP.
     pub const TCP_OPTIONS: u32 = 1 << 3;
+    /// Connections are picked up in the middle.
+    pub const LOOSE: u32 = 1 << 4;
 }
 
 /// All the classifiers know of a port; written whole before it is published, never changed after.
@@ -60,8 +62,8 @@ pub struct PortRecord {
     pub ip4_count: u32,
     /// How many entries of `ip6` are set.
     pub ip6_count: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Classes of packets whose connections are followed: a bit for each, by the [`Class`]'s number.
+    pub tracked: u32,
     /// Where the walk starts, for each direction and class: see [`Class::root`].
     pub roots: [u32; Direction::COUNT * Class::COUNT],
     /// Own IPv4 addresses.
@@ -78,6 +80,18 @@ pub struct PortRecord {
     pub node_count: u32,
     /// How many entries the port's table from rules to counters has.
     pub rule_count: u32,
+    /// Number of the port's table of flows; 0 is none.
+    pub flow_table: u32,
+    /// One less than the number of its buckets, which is a power of two.
+    pub flow_mask: u32,
+    /// The table before, while flows move from there; 0 is none.
+    pub flow_previous: u32,
+    /// See `flow_mask`.
+    pub flow_previous_mask: u32,
+    /// Flows that were accepted in an epoch before this one are none.
+    pub flow_epoch: u32,
+    /// Classes of packets whose later fragments follow their first one: bits as in `tracked`.
+    pub fragments: u32,
 }
 
 impl PortRecord {
@@ -92,7 +106,7 @@ impl PortRecord {
         mac_lo: 0,
         ip4_count: 0,
         ip6_count: 0,
-        reserved: 0,
+        tracked: 0,
         roots: [0; Direction::COUNT * Class::COUNT],
         ip4: [0; OWN_ADDRESSES],
         ip6: [[0; 4]; OWN_ADDRESSES],
@@ -101,7 +115,19 @@ impl PortRecord {
         nodes: 0,
         node_count: 0,
         rule_count: 0,
+        flow_table: 0,
+        flow_mask: 0,
+        flow_previous: 0,
+        flow_previous_mask: 0,
+        flow_epoch: 0,
+        fragments: 0,
     };
+}
+
+/// Whether an epoch of policies comes before another. They are counted, and begin again after 2^32.
+#[inline(always)]
+pub(crate) const fn is_older(epoch: u32, than: u32) -> bool {
+    epoch.wrapping_sub(than).cast_signed() < 0
 }
 
 /// What the data path learned of a port. Each half is one 8-byte word that is written once, by whichever
@@ -130,5 +156,5 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<PortRecord>() == 320 && align_of::<PortRecord>() == 8);
+const _: () = assert!(size_of::<PortRecord>() == 344 && align_of::<PortRecord>() == 8);
 const _: () = assert!(size_of::<Learned>() == 16 && size_of::<Counter>() == 16);

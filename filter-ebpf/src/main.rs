@@ -12,13 +12,12 @@
 #![allow(internal_features, reason = "atomic additions have no stable form on the BPF target")]
 #![allow(clippy::inline_always, reason = "a function that is not inlined is a BPF-to-BPF call")]
 
+mod connections;
 mod long_walk;
 mod maps;
 mod opaque;
 mod port;
 mod skb;
-
-use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::classifier;
@@ -62,8 +61,11 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
     let Some(record) = record(entry, ifindex) else {
         return fault(ctx, entry, 0, direction, DropReason::NoPolicy);
     };
-    let mut key = MaybeUninit::uninit();
-    let key = Key::unwritten(&mut key);
+    let Some(key) = maps::KEY.get_ptr_mut(0) else {
+        return fault(ctx, entry, 0, direction, DropReason::NoPolicy);
+    };
+    // SAFETY: this CPU's element, which nobody else touches meanwhile; all bit patterns are valid.
+    let key: &mut Key = unsafe { &mut *key };
     let frame = SkbFrame::linear(ctx);
     // The outermost tag is not among the frame's bytes.
     let tag_bytes = if frame.tag().is_some() { 4 } else { 0 };
@@ -81,7 +83,7 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
         return fault(ctx, entry, record.port, direction, DropReason::GraphFault);
     };
     let weight = segments(ctx, tag_bytes, parsed.headers() as u64);
-    let mut effects = PortEffects { record, weight };
+    let mut effects = PortEffects { record, weight, skb: ctx.skb.skb };
     let outcome = filter_common::judge(parsed, record, direction, &Pool(pool), &mut effects, key);
     match outcome.cause {
         Cause::Rule(rule) => {

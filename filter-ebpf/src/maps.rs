@@ -5,12 +5,15 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use filter_common::maps::{
-    GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SLOTS, NodePool, RulePool,
+    GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SLOTS, MAX_TABLES, NodePool, RulePool,
 };
-use filter_common::{Counter, Learned, PortRecord};
+use filter_common::track::{Bucket, Settings};
+use filter_common::{Counter, Key, Learned, PortRecord};
 
 /// `BPF_F_MMAPABLE`: user space writes graphs and reads counters without a system call each.
 const MMAPABLE: usize = 1 << 10;
+/// `BPF_F_INNER_MAP`: tables of different sizes can stand in one map of maps (Linux 5.10).
+const INNER: usize = 1 << 12;
 
 #[btf_map(name = "filter_ifindex")]
 pub static IFINDEX: Array<u32, MAX_IFINDEX, MMAPABLE> = Array::new();
@@ -33,5 +36,19 @@ pub static GUARD: Array<GuardCounters, MAX_PORTS, MMAPABLE> = Array::new();
 #[btf_map(name = "filter_learned")]
 pub static LEARNED: Array<Learned, MAX_PORTS, MMAPABLE> = Array::new();
 
+/// The key of the packet that this CPU judges. Classifiers on one CPU do not interrupt each other, and 128 bytes are a
+/// quarter of the stack that they have for all the functions they call.
+#[btf_map(name = "filter_key")]
+pub static KEY: PerCpuArray<Key, 1> = PerCpuArray::new();
+
 #[btf_map(name = "filter_grace")]
 pub static GRACE: ArrayOfMaps<Array<u32, 1, 0>, 1> = ArrayOfMaps::new();
+
+/// A port's table of flows; how large it is, user space decides.
+pub type FlowTable = Array<Bucket, 1, { MMAPABLE | INNER }>;
+
+#[btf_map(name = "filter_flows")]
+pub static FLOWS: ArrayOfMaps<FlowTable, MAX_TABLES> = ArrayOfMaps::new();
+
+#[btf_map(name = "filter_settings")]
+pub static SETTINGS: Array<Settings, 1, MMAPABLE> = Array::new();

@@ -2,9 +2,14 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
+use aya_ebpf::bindings::__sk_buff;
 use filter_common::maps::{GuardCounters, MAX_RULES};
-use filter_common::{Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, PortRecord, Walk};
+use filter_common::track;
+use filter_common::{Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, Packet, PortRecord, Walk};
 
+use crate::connections::{
+    NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_track, passed,
+};
 use crate::opaque::opaque;
 use crate::{long_walk, maps};
 
@@ -34,22 +39,31 @@ pub struct PortEffects<'a> {
     pub record: &'a PortRecord,
     /// What the packet counts for at every rule that it meets.
     pub weight: Weight,
+    /// The packet; null where nothing but counters can change.
+    pub skb: *mut __sk_buff,
 }
 
 impl PortEffects<'_> {
     /// Counts a rule.
     #[inline(always)]
     pub fn count(&self, rule: u32) {
-        let Some(pool) = maps::RULES.get_ptr(0) else { return };
-        let position = self.record.rules.wrapping_add(rule) as usize & (MAX_RULES - 1);
-        // SAFETY: the mask keeps the position within the pool.
-        let index = unsafe { *(&raw const (*pool).counters).cast::<u32>().add(position) };
-        let Some(counter) = maps::COUNTERS.get_ptr_mut(index) else { return };
+        let Some(counter) = maps::COUNTERS.get_ptr_mut(self.counter(rule)) else { return };
         // SAFETY: a per-CPU element; classifiers on one CPU do not interrupt each other.
         unsafe {
             (*counter).packets += self.weight.packets;
             (*counter).bytes += self.weight.bytes;
         }
+    }
+}
+
+impl PortEffects<'_> {
+    /// The counter of a rule; 0, which takes what belongs to nobody, where there is none.
+    #[inline(always)]
+    fn counter(&self, rule: u32) -> u32 {
+        let Some(pool) = maps::RULES.get_ptr(0) else { return 0 };
+        let position = self.record.rules.wrapping_add(rule) as usize & (MAX_RULES - 1);
+        // SAFETY: the mask keeps the position within the pool.
+        unsafe { *(&raw const (*pool).counters).cast::<u32>().add(position) }
     }
 }
 
@@ -107,8 +121,53 @@ impl Effects for PortEffects<'_> {
     }
 
     #[inline(always)]
+    fn track(&mut self, packet: &Packet<'_>) -> u32 {
+        let Packet { key, parsed, direction } = *packet;
+        if self.record.flow_previous != 0 {
+            filter_bring(self.skb, key, self.record, parsed.to_word(), direction as u32);
+        }
+        if track::is_rare(packet) {
+            return filter_rare(self.skb, key, self.record, parsed.to_word(), direction as u32);
+        }
+        filter_track(self.skb, key, self.record, parsed.to_word(), direction as u32)
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason> {
+        let Packet { key, parsed, direction } = *packet;
+        let counter = passed(self.counter(rule), direction);
+        outcome(filter_begin(self.skb, key, self.record, parsed.to_word(), counter))
+    }
+
+    #[inline(always)]
+    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason> {
+        let Packet { key, parsed, direction } = *packet;
+        let rule = passed(rule, direction);
+        outcome(filter_note(self.skb, key, self.record, parsed.to_word(), rule))
+    }
+
+    #[inline(always)]
+    fn follow_fragment(&mut self, packet: &Packet<'_>) -> Option<u32> {
+        let Packet { key, parsed, direction } = *packet;
+        match filter_follow(self.skb, key, self.record, parsed.to_word(), direction as u32) {
+            NO_RULE => None,
+            rule => Some(rule as u32),
+        }
+    }
+
+    #[inline(always)]
     fn walk_on<N: Nodes + ?Sized>(&mut self, walk: Walk, _: &N, key: &Key) -> Outcome {
         long_walk::finish(self, walk, key)
+    }
+}
+
+/// What a function says that returns the number of a reason, or 0.
+#[inline(always)]
+fn outcome(number: u32) -> Result<(), DropReason> {
+    match number {
+        0 => Ok(()),
+        // No other number is ever returned.
+        number => Err(DropReason::from_number(number).unwrap_or(DropReason::GraphFault)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use filter_common::{Counter, Direction, LEARNED_IP4, LEARNED_MAC, Verdict, record_flags};
 use filter_ctl::compile::{Image, compile};
-use filter_ctl::datapath::{Datapath, DatapathError, LoadOptions, PortSpec, Prepared, Retired};
+use filter_ctl::datapath::{Datapath, DatapathError, FlowSpec, LoadOptions, PortSpec, Prepared, Retired};
 use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use filter_ctl::reference::{Learned, Port};
 
@@ -120,6 +120,7 @@ impl TestPort {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            flows: FlowSpec::default(),
         };
         let prepared = datapath.prepare(&spec).unwrap_or_else(|error| panic!("{error}"));
         self.number = Some(prepared.port());

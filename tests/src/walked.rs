@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use filter_common::{
-    Direction, Effects, Key, LEARNED_IP4, LEARNED_MAC, PortRecord, SliceFrame, Tag, classify,
+    Direction, DropReason, Effects, Key, LEARNED_IP4, LEARNED_MAC, Packet, PortRecord, SliceFrame, Tag,
+    classify,
 };
 use filter_ctl::compile::Image;
 use filter_ctl::policy::Policy;
@@ -74,6 +75,22 @@ impl Effects for Memory {
             self.ip4 = ip4;
         }
         self.ip4
+    }
+
+    fn track(&mut self, _: &Packet<'_>) -> u32 {
+        0
+    }
+
+    fn begin(&mut self, _: &Packet<'_>, _: u32) -> Result<(), DropReason> {
+        Ok(())
+    }
+
+    fn note_fragment(&mut self, _: &Packet<'_>, _: u32) -> Result<(), DropReason> {
+        Ok(())
+    }
+
+    fn follow_fragment(&mut self, _: &Packet<'_>) -> Option<u32> {
+        None
     }
 }
 

@@ -53,10 +53,12 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
     let fragment = ip.u16::<6>();
     let (more, position) = (fragment & 0x2000 != 0, (fragment & 0x1fff) as usize * 8);
     if more || position != 0 {
+        p.identification = offset + 4;
         bits |= flags::FRAGMENT | if position == 0 { 0 } else { flags::LATER_FRAGMENT };
         upper::guard_fragment(p, header_length, p.end - payload, position, more, proto);
     }
     p.key.set(word::FLAGS, bits);
+    p.upper = payload;
     if position == 0 {
         upper::parse(p, payload, proto, Family::V4, more)?;
     }

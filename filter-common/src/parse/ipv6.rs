@@ -56,6 +56,7 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
     p.key.set(word::PROTOCOL, proto);
     p.key.set(word::FLAGS, flags::IP | chain.flags);
     p.headers = chain.offset;
+    p.upper = chain.offset;
     if chain.flags & flags::LATER_FRAGMENT == 0 {
         let bit = |condition, bit| if condition { bit } else { 0 };
         let about = bit(unspecified(address(p, word::SRC_IP)), about::UNSPECIFIED)
@@ -148,6 +149,7 @@ fn extensions<F: Frame>(p: &mut Parser<'_, F>, start: usize, first: u32) -> Opti
             // An atomic fragment (RFC 6946) is a whole packet.
             if position != 0 || more {
                 chain.flags |= flags::FRAGMENT;
+                p.identification = forget::<ANY_OFFSET>(chain.offset - 4, p.zero);
                 chain.more = usize::from(more && position == 0);
                 upper::guard_fragment(p, headers, p.end - chain.offset, position, more, next);
             }

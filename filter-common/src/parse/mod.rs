@@ -98,13 +98,20 @@ pub struct Parsed {
     anomaly: u32,
     /// How many bytes precede the upper layer's payload, as far as known.
     headers: u32,
+    /// Where the upper layer begins; 0 where that is not known.
+    upper: u32,
+    /// Where the packet ends, padding left out.
+    end: u32,
+    /// Where the number of a fragment's packet stands: two bytes of IPv4, four of IPv6; 0 in all others.
+    identification: u32,
 }
 
 impl Parsed {
-    /// There is nothing wrong with the packet.
+    /// There is nothing wrong with the packet, and it is no fragment.
     #[inline(always)]
-    const fn sound(class: Class, headers: usize) -> Self {
-        Self { class: class as u32, anomaly: 0, headers: headers as u32 }
+    const fn sound(class: Class, upper: usize, headers: usize, end: usize) -> Self {
+        let (upper, headers, end) = (upper as u32, headers as u32, end as u32);
+        Self { class: class as u32, anomaly: 0, headers, upper, end, identification: 0 }
     }
 
     /// Which root of the graph judges the packet.
@@ -129,18 +136,51 @@ impl Parsed {
         self.headers as usize
     }
 
-    /// All of it in one word, as a function of the kernel's returns it.
+    /// Where the upper layer's header begins; 0 where there is none, or it was not reached.
+    #[inline(always)]
+    pub fn upper(self) -> usize {
+        self.upper as usize
+    }
+
+    /// Where the packet ends, in the frame: what follows is padding.
+    #[inline(always)]
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// Where a fragment's identification stands in the frame: two bytes of IPv4, four of IPv6.
+    #[inline(always)]
+    pub fn identification(self) -> Option<usize> {
+        if self.identification == 0 { None } else { Some(self.identification as usize) }
+    }
+
+    /// All of it in one word, as a function of the kernel's returns it; never all ones.
     #[inline(always)]
     pub fn to_word(self) -> u64 {
-        u64::from(self.class) << 56 | u64::from(self.anomaly) << 48 | u64::from(self.headers)
+        u64::from(self.class)
+            | u64::from(self.anomaly) << 4
+            | u64::from(self.headers) << 11
+            | u64::from(self.upper) << 21
+            | u64::from(self.identification) << 31
+            | u64::from(self.end) << 41
     }
 
     /// What [`Parsed::to_word`] put together.
     #[inline(always)]
     pub fn from_word(word: u64) -> Self {
-        Self { class: (word >> 56) as u32, anomaly: (word >> 48) as u32 & 0xff, headers: word as u32 }
+        let bits = |from: u32, count: u32| (word >> from) as u32 & ((1 << count) - 1);
+        Self {
+            class: bits(0, 4),
+            anomaly: bits(4, 7),
+            headers: bits(11, 10),
+            upper: bits(21, 10),
+            identification: bits(31, 10),
+            end: bits(41, 20),
+        }
     }
 }
+
+const _: () = assert!(Class::COUNT <= 1 << 4 && crate::MAX_HEADERS + 60 < 1 << 10);
 
 /// Parses `frame` into `key`, whatever stood there. `zero` is 0: see
 /// [`PortRecord::zero`](crate::PortRecord::zero).
@@ -157,13 +197,22 @@ pub fn parse<F: Frame>(frame: &F, flags: u32, key: &mut Key, zero: usize) -> Par
         anomaly: forget::<ANY_REASON>(0, zero),
         end: frame.len(),
         headers: 0,
+        upper: 0,
+        identification: 0,
         strict: flags & record_flags::STRICT != 0,
         tcp_options: flags & record_flags::TCP_OPTIONS != 0,
         zero,
     };
     // A header that cannot be read ends the parse early; the anomaly says which.
     let _ = ethernet::parse(&mut parser);
-    Parsed { class: parser.class as u32, anomaly: parser.anomaly as u32, headers: parser.headers as u32 }
+    Parsed {
+        class: parser.class as u32,
+        anomaly: parser.anomaly as u32,
+        headers: parser.headers as u32,
+        upper: parser.upper as u32,
+        end: parser.end as u32,
+        identification: parser.identification as u32,
+    }
 }
 
 /// All that the end of a packet can be; the kernel's super-frames have at most 512 KiB.
@@ -178,6 +227,8 @@ struct Parser<'a, F> {
     /// End of what the innermost header with a length says belongs to the packet.
     end: usize,
     headers: usize,
+    upper: usize,
+    identification: usize,
     strict: bool,
     tcp_options: bool,
     zero: usize,

@@ -63,18 +63,18 @@ fn ipv4(len: usize, block: &impl Block<IPV4>, key: &mut Key) -> Option<Parsed> {
     key.set_pair(word::DST_IP + 2, 0, 0);
     link_layer(block, ether_type::IPV4, key)?;
     let proto = block.u8::<23>();
-    let length = total_length - 20;
+    let (length, end) = (total_length - 20, NETWORK + total_length);
     let upper = Upper { proto, ports: block.u32::<34>() };
     match proto {
         protocol::TCP => {
             let (bits, size) = tcp(block.u16::<46>(), length)?;
             upper.write(bits, key)?;
-            Some(Parsed::sound(Class::Ipv4Tcp, UPPER + size))
+            Some(Parsed::sound(Class::Ipv4Tcp, UPPER, UPPER + size, end))
         }
         protocol::UDP => {
             udp(block.u16::<38>(), length)?;
             upper.write(0, key)?;
-            Some(Parsed::sound(Class::Ipv4Udp, UPPER + 8))
+            Some(Parsed::sound(Class::Ipv4Udp, UPPER, UPPER + 8, end))
         }
         _ => None,
     }
@@ -99,17 +99,18 @@ fn ipv6(len: usize, block: &impl Block<IPV6>, key: &mut Key) -> Option<Parsed> {
     key.set_pair(word::DST_IP + 2, block.u32::<46>(), block.u32::<50>());
     link_layer(block, ether_type::IPV6, key)?;
     let proto = block.u8::<20>();
+    let end = UPPER + length;
     let upper = Upper { proto, ports: block.u32::<54>() };
     match proto {
         protocol::TCP => {
             let (bits, size) = tcp(block.u16::<66>(), length)?;
             upper.write(bits, key)?;
-            Some(Parsed::sound(Class::Ipv6Tcp, UPPER + size))
+            Some(Parsed::sound(Class::Ipv6Tcp, UPPER, UPPER + size, end))
         }
         protocol::UDP => {
             udp(block.u16::<58>(), length)?;
             upper.write(0, key)?;
-            Some(Parsed::sound(Class::Ipv6Udp, UPPER + 8))
+            Some(Parsed::sound(Class::Ipv6Udp, UPPER, UPPER + 8, end))
         }
         _ => None,
     }

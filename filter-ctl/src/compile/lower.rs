@@ -4,7 +4,7 @@
 //! packets of the class do not have never holds, unless it is negated: then it always does.
 
 use filter_common::parse::{ether_type, protocol};
-use filter_common::{Class, flags, own, tag_kind, word};
+use filter_common::{Class, connection, flags, own, tag_kind, word};
 
 use super::constraint::{Clause, Constraint, Cube, Cubes, and, negate};
 use super::pool::Full;
@@ -134,6 +134,7 @@ fn cubes(test: &Test, class: Class) -> Cubes {
         Field::NdLinkLayer if class == Class::Ipv6Icmp => {
             mac(word::INNER_SRC_MAC_HI, flags::PRESENT_MAC, own::INNER_SRC_MAC)
         }
+        Field::Connection if ip => connection(atoms),
         Field::StpType if llc => flagged(number(word::PROTOCOL, 0, 0xff), flags::BPDU),
         Field::StpFlags if llc => flagged(number(word::STP_FLAGS, 0, 0xff), flags::STP),
         Field::StpRootMac if llc => flagged(bridge(word::STP_ROOT_MAC_HI, atoms), flags::STP),
@@ -213,6 +214,20 @@ fn part_of(word: u32, field: u32, marker: u32, atoms: &[Atom]) -> Cubes {
     for (mask, value) in blocks(atoms, field) {
         let (mask, value) = (mask | marker, value | marker);
         cubes.extend([if mask == 0 { vec![] } else { vec![Constraint::Mask { word, mask, value }] }]);
+    }
+    cubes
+}
+
+/// What the packet is to its connection: bits that stand above the own-address bits.
+fn connection(atoms: &[Atom]) -> Cubes {
+    let mut cubes = Cubes::default();
+    for (mask, value) in blocks(atoms, connection::ALL) {
+        let (mask, value) = (mask << own::CONNECTION, value << own::CONNECTION);
+        cubes.extend([if mask == 0 {
+            vec![]
+        } else {
+            vec![Constraint::Mask { word: word::OWN, mask, value }]
+        }]);
     }
     cubes
 }

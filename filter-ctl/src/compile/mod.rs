@@ -8,6 +8,7 @@
 //! its rules; where a tree would need more, several graphs are walked one after the other. So memory grows with the
 //! rules, and only the number of steps is left to grow where rules are too different from each other.
 
+mod asked;
 mod build;
 mod constraint;
 mod explain;
@@ -43,6 +44,10 @@ pub struct Image {
     pub roots: [u32; Direction::COUNT * Class::COUNT],
     /// Nodes on the longest path.
     pub depth: usize,
+    /// Classes in which connections are asked for, in either direction: a bit for each.
+    pub tracked: u32,
+    /// Classes in which something above IP is asked for, likewise: what later fragments do not have.
+    pub above_ip: u32,
 }
 
 /// Why a policy cannot be compiled.
@@ -182,7 +187,8 @@ fn attempt(lists: &Lists, copies: f64) -> Result<Built, Full> {
     }
     let roots = lists.of_root.map(|position| built[position]);
     let depth = depth(&nodes, &roots);
-    Ok(Built { image: Image { nodes, roots, depth }, copies, rows })
+    let (tracked, above_ip) = asked::classes(&nodes, &roots);
+    Ok(Built { image: Image { nodes, roots, depth, tracked, above_ip }, copies, rows })
 }
 
 /// Graphs that share nodes.

@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use filter_common::maps::GuardCounters;
+use filter_common::track::Settings;
 use filter_common::{Learned, Node, PortRecord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -27,6 +28,10 @@ unsafe impl Plain for u32 {}
 unsafe impl Plain for Node {}
 // SAFETY: as above.
 unsafe impl Plain for PortRecord {}
+// SAFETY: as above.
+unsafe impl Plain for Settings {}
+// SAFETY: an array of unsigned integers.
+unsafe impl<const N: usize> Plain for [u64; N] {}
 // SAFETY: as above.
 unsafe impl Plain for Learned {}
 // SAFETY: as above.

@@ -4,6 +4,7 @@
 //! give away the same places.
 
 mod error;
+mod flows;
 mod free;
 mod haste;
 mod link;
@@ -26,6 +27,7 @@ use aya::{Ebpf, EbpfLoader};
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 
 pub use error::DatapathError;
+pub use flows::{FlowSpec, Timeouts};
 pub use log::Diagnostics;
 pub use publish::{PortSpec, Prepared, Retired};
 pub use run::LOOPBACK;
@@ -93,6 +95,7 @@ impl Datapath {
         let lock = pins.lock()?;
         if !pins.exist()? {
             let mut object = load(options)?;
+            flows::initialise(&mut object)?;
             pins.install(|unfinished| pin(&mut object, unfinished))?;
         }
         Self::adopt(pins, Some(lock))
@@ -117,6 +120,7 @@ impl Datapath {
     /// Loads classifiers of our own, which are gone when this value is: to try policies out.
     pub fn private(options: LoadOptions) -> Result<Self, DatapathError> {
         let mut object = load(options)?;
+        flows::initialise(&mut object)?;
         let tables = Tables::open(|name| {
             let map = object.take_map(name).ok_or_else(|| missing(name))?;
             map_data(map).ok_or_else(|| missing(name))

@@ -21,6 +21,7 @@ pub(super) struct Occupancy {
     slots: Numbers,
     ports: Numbers,
     counters: Numbers,
+    flow_tables: Numbers,
     nodes: Runs,
     rules: Runs,
     /// Graphs by their fingerprints: different ones may have the same.
@@ -52,6 +53,7 @@ impl Occupancy {
     pub(super) fn hold(&mut self, slot: u32, record: &PortRecord, tables: &Tables) {
         self.slots.hold(slot);
         self.ports.hold(record.port);
+        self.hold_flows(record);
         self.nodes.hold(record.nodes..record.nodes + record.node_count);
         self.rules.hold(record.rules..record.rules + record.rule_count);
         tables.counters_of(record).for_each(|counter| self.counters.hold(counter));
@@ -62,14 +64,24 @@ impl Occupancy {
         }
     }
 
-    /// It is not any more. Counters and the port's number stay with `kept`, the record that replaced it.
+    fn hold_flows(&mut self, record: &PortRecord) {
+        for table in [record.flow_table, record.flow_previous] {
+            if table != 0 {
+                self.flow_tables.hold(table);
+            }
+        }
+    }
+
+    /// It is not any more. Counters, tables of flows and the port's number stay with `kept`, the record that replaced
+    /// it. Returns the tables that nobody uses any more.
+    #[must_use]
     pub(super) fn release(
         &mut self,
         slot: u32,
         record: &PortRecord,
         kept: Option<&PortRecord>,
         tables: &Tables,
-    ) {
+    ) -> Vec<u32> {
         self.slots.release(slot);
         self.nodes.release(record.nodes..record.nodes + record.node_count);
         self.rules.release(record.rules..record.rules + record.rule_count);
@@ -78,6 +90,11 @@ impl Occupancy {
             Some(kept) => tables.counters_of(kept).for_each(|counter| self.counters.hold(counter)),
             None => self.ports.release(record.port),
         }
+        let stays =
+            |table: u32| kept.is_some_and(|kept| [kept.flow_table, kept.flow_previous].contains(&table));
+        let mut unused = vec![record.flow_table, record.flow_previous];
+        unused.retain(|&table| table != 0 && !stays(table));
+        unused.iter().for_each(|&table| self.flow_tables.release(table));
         if let Some(graphs) = self.graphs.get_mut(&record.policy) {
             if let Some(graph) = graphs.iter_mut().find(|graph| graph.record.nodes == record.nodes) {
                 graph.holders -= 1;
@@ -87,6 +104,7 @@ impl Occupancy {
                 self.graphs.remove(&record.policy);
             }
         }
+        unused
     }
 
     /// For each graph with this fingerprint the record of a port that walks it.
@@ -100,6 +118,10 @@ impl Occupancy {
 
     pub(super) fn free_port(&mut self, total: usize) -> Result<u32, DatapathError> {
         one(&mut self.ports, total, "ports")
+    }
+
+    pub(super) fn free_flow_table(&mut self, total: usize) -> Result<u32, DatapathError> {
+        one(&mut self.flow_tables, total, "tables of connections")
     }
 
     /// `count` counters that nobody uses.

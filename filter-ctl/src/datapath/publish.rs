@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use filter_common::{Class, Direction, Learned, OWN_ADDRESSES, PortRecord, slot};
 
+use super::flows::FlowSpec;
 use super::{Datapath, DatapathError};
 use crate::compile::Image;
 
@@ -36,6 +37,8 @@ pub struct PortSpec<'a> {
     pub ip4: &'a [Ipv4Addr],
     /// The port's IPv6 addresses, likewise.
     pub ip6: &'a [Ipv6Addr],
+    /// Connections, where the graph asks for them.
+    pub flows: FlowSpec,
 }
 
 /// A policy that is written and not yet published.
@@ -101,6 +104,8 @@ impl Datapath {
             None => (self.occupancy.free_nodes(spec.image.nodes.len(), self.tables.nodes.len())?, true),
         };
 
+        let current = spec.port.and_then(|_| self.published_on(spec.ifindex));
+        let flows = self.flows_for(spec, current.as_ref())?;
         let fresh = counters.iter().zip(spec.counters).filter(|(_, known)| known.is_none());
         self.tables.clear_counters(fresh.map(|(&counter, _)| counter))?;
         let mut written = true;
@@ -116,7 +121,8 @@ impl Datapath {
             written &= self.tables.learned.write(port as usize, Learned::default());
             written &= self.tables.clear_guard(port);
         }
-        let record = record(spec, fingerprint, port, nodes, rules);
+        let mut record = record(spec, fingerprint, port, nodes, rules);
+        flows.write_to(&mut record);
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
         self.occupancy.hold(slot, &record, &self.tables);
@@ -137,7 +143,8 @@ impl Datapath {
             // Counter 0 is nobody's.
             written &= self.tables.rules.write(position as usize, 0);
         }
-        let record = PortRecord { ifindex: super::LOOPBACK, port, rules, ..original };
+        let mut record = PortRecord { ifindex: super::LOOPBACK, port, rules, ..original };
+        self.copy_flows(&mut record)?;
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
         self.occupancy.hold(slot, &record, &self.tables);
@@ -160,7 +167,9 @@ impl Datapath {
         let before = self.tables.ifindex.read(prepared.record.ifindex as usize).unwrap_or(0);
         let kept = self.record(before & slot::INDEX);
         let kept = kept.filter(|kept| kept.port == prepared.record.port);
-        self.occupancy.release(prepared.entry & slot::INDEX, &prepared.record, kept.as_ref(), &self.tables);
+        let slot = prepared.entry & slot::INDEX;
+        let unused = self.occupancy.release(slot, &prepared.record, kept.as_ref(), &self.tables);
+        self.let_flows_go(&unused);
     }
 
     /// Takes an interface's policy out of force. Whoever is still attached drops everything: detach
@@ -187,7 +196,8 @@ impl Datapath {
     #[doc(hidden)]
     pub fn reclaim_at_once(&mut self, retired: Vec<Retired>) {
         for old in retired {
-            self.occupancy.release(old.slot, &old.record, old.kept.as_ref(), &self.tables);
+            let unused = self.occupancy.release(old.slot, &old.record, old.kept.as_ref(), &self.tables);
+            self.let_flows_go(&unused);
         }
     }
 

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
 use filter_common::maps::{self, GuardCounters};
+use filter_common::track::Settings;
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
 
 use super::error::DatapathError;
@@ -17,6 +18,8 @@ pub(super) struct Tables {
     pub(super) rules: Mapped<u32>,
     pub(super) guard: Mapped<GuardCounters>,
     pub(super) learned: Mapped<Learned>,
+    pub(super) settings: Mapped<Settings>,
+    pub(super) flows: ArrayOfMaps<MapData, MapData>,
     counters: PerCpuArray<MapData, [u64; 2]>,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
@@ -32,6 +35,7 @@ impl Tables {
         use Layout::{Elements, Packed};
         let counters = aya::maps::Map::PerCpuArray(get(maps::COUNTERS)?);
         let grace = aya::maps::Map::ArrayOfMaps(get(maps::GRACE)?);
+        let flows = aya::maps::Map::ArrayOfMaps(get(maps::FLOWS)?);
         let wrong = |name: &str, error: aya::maps::MapError| DatapathError::bpf(name, &error);
         Ok(Self {
             ifindex: mapped(&get(maps::IFINDEX)?, maps::IFINDEX, Elements, 1)?,
@@ -40,6 +44,8 @@ impl Tables {
             rules: mapped(&get(maps::RULES)?, maps::RULES, Packed, maps::MAX_RULES)?,
             guard: mapped(&get(maps::GUARD)?, maps::GUARD, Elements, 1)?,
             learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
+            settings: mapped(&get(maps::SETTINGS)?, maps::SETTINGS, Elements, 1)?,
+            flows: flows.try_into().map_err(|error| wrong(maps::FLOWS, error))?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
             cpus: aya::util::nr_cpus()
@@ -120,7 +126,7 @@ impl Tables {
 }
 
 /// Maps a map's elements, or the `packed` elements of its only value.
-fn mapped<T: Plain>(
+pub(super) fn mapped<T: Plain>(
     map: &MapData,
     name: &str,
     layout: Layout,

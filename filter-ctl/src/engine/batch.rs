@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::planned::Planned;
 use super::{EngineError, fail_open};
 use crate::compile::Image;
-use crate::datapath::{Datapath, PortSpec, Prepared};
+use crate::datapath::{Datapath, FlowSpec, PortSpec, Prepared};
 use crate::policy::{Rule, RuleKind};
 use crate::store::{Applied, Binding, Folders, PortState, RuleState, StoreError};
 
@@ -56,6 +56,7 @@ impl Batch {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
+            flows: FlowSpec::default(),
         };
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
         let prepared = datapath.prepare_like(&spec, like)?;

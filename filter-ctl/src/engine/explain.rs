@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::bindings::settled;
 use super::planned::Planned;
 use super::{Engine, EngineError};
-use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions, PortSpec};
+use crate::datapath::{Datapath, DatapathError, FlowSpec, LOOPBACK, LoadOptions, PortSpec};
 use crate::netdev::Interfaces;
 use crate::policy::Policy;
 use crate::reference::{self, Port};
@@ -78,6 +78,7 @@ impl Explainer {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
+            flows: FlowSpec::default(),
         })?;
         // Nothing was published there before: these classifiers are new.
         let retired = datapath.publish(prepared);

@@ -105,6 +105,7 @@ impl Packet {
                 let is_link_layer = |option: &&NdOption| option.is_link_layer();
                 Value::Mac(self.nd()?.options.iter().rfind(is_link_layer)?.address)
             }
+            Field::Connection => return None,
             Field::StpType => byte(self.llc?.bpdu?.kind),
             Field::StpFlags => byte(self.configuration()?.flags),
             Field::StpRootPriority => number(self.configuration()?.root.priority),

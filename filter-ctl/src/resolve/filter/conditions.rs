@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use filter_common::connection;
 use filter_common::parse::{ether_type, protocol};
 
 use super::variables::{Given, Iterated, combination};
-use super::{Instance, Placement};
+use super::{Instance, Placement, Tracking};
 use crate::model::Mode;
-use crate::model::nwfilter::{AttributeName, Family, Literal, Protocol, RuleDirection};
+use crate::model::nwfilter::{AttributeName, Family, Literal, Protocol, RuleDirection, States};
 use crate::policy::{Atom, Field, Test, When};
 
 /// A rule over this many combinations of values that belong together is refused.
@@ -47,6 +48,7 @@ pub(super) fn conditions(
         return Ok(None);
     }
     let mut when = reader.implied();
+    when.extend(placement.tracking.into_iter().flat_map(tracked).map(When::Is));
     for part in reader.parts() {
         match reader.part(&part)? {
             Some(condition) => when.push(condition),
@@ -65,6 +67,21 @@ pub(super) fn conditions(
         }
     }
     Ok(Some(flat))
+}
+
+/// What a rule asks of the connection that a packet belongs to.
+fn tracked(Tracking { states, reply }: Tracking) -> impl Iterator<Item = Test> {
+    let known = [
+        (States::NEW, connection::NEW),
+        (States::ESTABLISHED, connection::ESTABLISHED),
+        (States::RELATED, connection::RELATED),
+        (States::INVALID, connection::INVALID),
+    ];
+    let bit = |bit| Atom::Bits { mask: bit, value: bit };
+    let asked = known.iter().filter(|(state, _)| states & state != 0).map(|(_, told)| bit(*told)).collect();
+    let way = reply.map(|reply| if reply { connection::REPLY } else { connection::ORIGINAL });
+    let way = way.map(|way| Test::is(Field::Connection, bit(way)));
+    std::iter::once(Test::new(Field::Connection, asked)).chain(way)
 }
 
 /// Conditions that depend on the same iterators, and those iterators.

@@ -200,10 +200,9 @@ impl Resolver<'_> {
         steps: &mut Vec<Step>,
     ) -> Result<(), ResolveError> {
         let error = |message: String| error_at(instance.filter, instance.rule.location, message);
-        if placement.tracking.is_some() || instance.rule.get(AttributeName::ConnlimitAbove).is_some() {
+        if instance.rule.get(AttributeName::ConnlimitAbove).is_some() {
             return Err(error(format!(
-                "rule {} follows connections, which is not done yet: give it `statematch='false'` and let another rule \
-                 accept the answers, or `direction='inout'`",
+                "rule {} counts connections, which is not done yet: take `connlimit-above` out",
                 instance.number
             )));
         }

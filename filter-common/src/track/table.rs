@@ -1,0 +1,420 @@
+//! A port's table of flows: buckets of eight places, two of which a flow can be in.
+//!
+//! Nothing is ever locked, and nobody has to clear up. A flow whose time is over is none; its place is taken by the next
+//! one that needs it. A place is taken by one compare-and-exchange of its state, written while its tag is 0, by which
+//! nobody finds it, and then shown by the tag.
+//!
+//! Where a bucket is chosen from two, the one with more room, tables fill to nine tenths before a flow finds both full.
+//! Which two depends on secrets of this host, so nobody can aim at somebody else's buckets.
+
+use core::cell::Cell;
+
+use super::flow::{Begun, Contents, Flow, macs, state};
+use super::key::{FlowKey, Kind};
+use super::tcp::{self, Segment};
+use super::{Seen, sctp};
+use crate::forget::forget;
+use crate::parse::protocol;
+use crate::record::is_older;
+use crate::time::Tick;
+use crate::{DropReason, Frame, PortRecord};
+
+use super::Settings;
+
+/// Places in a bucket.
+pub const PLACES: usize = 8;
+
+/// A bucket as it lies in the map.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Bucket {
+    /// Part of the hash of the flow in each place; 0 where none shall be found.
+    pub tags: [Cell<u16>; PLACES],
+    /// Not used.
+    pub reserved: [Cell<u32>; 12],
+    /// The places.
+    pub flows: [Flow; PLACES],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64 + PLACES * size_of::<Flow>());
+
+/// One table.
+pub trait FlowTable<'t>: Copy {
+    /// A bucket; `None` where there is none.
+    fn bucket(self, index: u32) -> Option<&'t Bucket>;
+}
+
+/// Where tables are, and what is done with them.
+pub trait FlowTables {
+    /// One of them.
+    type Table<'t>: FlowTable<'t>
+    where
+        Self: 't;
+
+    /// The table with this number; `None` where there is none.
+    fn table(&self, number: u32) -> Option<Self::Table<'_>>;
+
+    /// Writes `new` where `old` stands, as one step that all CPUs see in the same order. `false` where something else
+    /// stands.
+    fn exchange(&self, cell: &Cell<u32>, old: u32, new: u32) -> bool;
+
+    /// [`find_room`], for those who have a function of its own for it.
+    #[inline(always)]
+    fn find_room(&self, seen: &Seen<'_>, key: &FlowKey) -> u64
+    where
+        Self: Sized,
+    {
+        find_room(self, seen, key)
+    }
+
+    /// [`window_scale`](super::window_scale), likewise.
+    #[inline(always)]
+    fn window_scale<F: Frame>(&self, frame: &F, start: usize, end: usize, zero: usize) -> Option<u32> {
+        super::window_scale(frame, start, end, zero)
+    }
+
+    /// [`in_window`](super::in_window), likewise.
+    #[inline(always)]
+    fn in_window(&self, flow: &Flow, state: u32, segment: &Segment) -> u32 {
+        super::in_window(flow, state, segment)
+    }
+}
+
+/// What a flow's key leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash {
+    /// The two buckets, to be cut to the number there are.
+    pub buckets: [u32; 2],
+    /// The tag, never 0.
+    pub tag: u16,
+}
+
+/// Hashes a key. Multiplications with secret odd factors, whose high bits nobody can foretell who does not know them.
+#[inline(always)]
+pub fn hash(key: &FlowKey, settings: &Settings) -> Hash {
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let [a, b, c, d, e, f] = key.words;
+    let [ka, kb, kc, kd, ke, kf] = settings.secrets;
+    let sum = a
+        .wrapping_mul(ka)
+        .wrapping_add(b.wrapping_mul(kb))
+        .wrapping_add(c.wrapping_mul(kc))
+        .wrapping_add(d.wrapping_mul(kd))
+        .wrapping_add(e.wrapping_mul(ke))
+        .wrapping_add(f.wrapping_mul(kf));
+    let mixed = (sum ^ sum >> 32).wrapping_mul(MIX);
+    let again = (mixed ^ mixed >> 29).wrapping_mul(MIX);
+    let tag = (mixed >> 48) as u16;
+    Hash { buckets: [(mixed >> 16) as u32, (again >> 32) as u32], tag: if tag == 0 { 1 } else { tag } }
+}
+
+/// The place of a flow with this key, whatever has become of it, in one table.
+#[inline(always)]
+fn search<'t, T: FlowTable<'t>>(
+    table: T,
+    mask: u32,
+    hash: Hash,
+    key: &FlowKey,
+    zero: usize,
+) -> Option<(&'t Bucket, usize)> {
+    let mut bucket = table.bucket(hash.buckets[0] & mask)?;
+    let mut place = place_in(bucket, hash, key, zero);
+    if place >= PLACES {
+        bucket = table.bucket(hash.buckets[1] & mask)?;
+        place = place_in(bucket, hash, key, zero);
+        if place >= PLACES {
+            return None;
+        }
+    }
+    Some((bucket, place & (PLACES - 1)))
+}
+
+/// The place of a flow with this key in a bucket, or no place. In which one it is, the kernel's verifier shall not know:
+/// it would look at all that follows once for each.
+#[inline(always)]
+fn place_in(bucket: &Bucket, hash: Hash, key: &FlowKey, zero: usize) -> usize {
+    let mut found = PLACES;
+    for place in 0..PLACES {
+        if bucket.tags[place].get() == hash.tag && is_of(&bucket.flows[place], key) {
+            found = place;
+            break;
+        }
+    }
+    forget::<15>(found, zero)
+}
+
+#[inline(always)]
+fn is_of(flow: &Flow, key: &FlowKey) -> bool {
+    let [a, b, c, d, e, f] = &flow.key;
+    let words = &key.words;
+    e.get() == words[4]
+        && a.get() == words[0]
+        && c.get() == words[2]
+        && b.get() == words[1]
+        && d.get() == words[3]
+        && f.get() == words[5]
+}
+
+/// The place of a flow with this key, whatever has become of it.
+#[inline(always)]
+pub(super) fn find_any<'t, T: FlowTables>(tables: &'t T, seen: &Seen<'_>, key: &FlowKey) -> Option<&'t Flow> {
+    let record: &PortRecord = seen.record;
+    let zero = record.zero as usize;
+    let hash = hash(key, seen.settings);
+    let table = tables.table(record.flow_table)?;
+    let (bucket, place) = search(table, record.flow_mask, hash, key, zero)?;
+    Some(&bucket.flows[place])
+}
+
+/// Moves a flow that is alive to the table that takes the place of the one it is in, if it is not there already. `false`:
+/// there is no such flow, or no room for it.
+#[inline(always)]
+pub(super) fn bring<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) -> bool {
+    let record: &PortRecord = seen.record;
+    let Some(table) = tables.table(record.flow_previous) else { return false };
+    let hash = hash(key, seen.settings);
+    let found = search(table, record.flow_previous_mask, hash, key, record.zero as usize);
+    let Some((bucket, place)) = found else { return false };
+    let from = &bucket.flows[place];
+    let state = from.state.get();
+    if rank_of(from, seen) <= rank::OVER || !tables.exchange(&from.state, state, state & !state::LIVE) {
+        return false;
+    }
+    let Ok(Some(room)) = make_room(tables, seen, key) else { return false };
+    let Some(taken) = take(tables, &room) else { return false };
+    let state = taken | state & !(0xff << state::USES);
+    show(tables, hash.tag, key, &room, state, &from.contents());
+    true
+}
+
+/// The flow with this key, if it is alive.
+#[inline(always)]
+pub(super) fn find<'t, T: FlowTables>(table: &'t T, seen: &Seen<'_>, key: &FlowKey) -> Option<&'t Flow> {
+    let flow = find_any(table, seen, key)?;
+    if flow.is_alive(flow.state.get(), seen) { Some(flow) } else { None }
+}
+
+/// What stands in a place, for one who needs it. The lower, the rather it can go.
+mod rank {
+    pub const FREE: u32 = 0;
+    pub const OVER: u32 = 1;
+    pub const CLOSED: u32 = 2;
+    pub const NOTE: u32 = 3;
+    pub const UNANSWERED: u32 = 4;
+    /// It stays.
+    pub const ANSWERED: u32 = 5;
+}
+
+#[inline(always)]
+fn rank_of(flow: &Flow, seen: &Seen<'_>) -> u32 {
+    let state = flow.state.get();
+    if state & state::LIVE == 0 {
+        return rank::FREE;
+    }
+    if !Tick(flow.expires.get()).is_after(seen.now) {
+        return rank::OVER;
+    }
+    let identity = flow.key[4].get();
+    if identity >> 48 != Kind::Connection as u64 {
+        return rank::NOTE;
+    }
+    if is_older(flow.epoch.get(), seen.record.flow_epoch) {
+        return rank::OVER;
+    }
+    let (protocol, current) = ((identity >> 32) as u32 & 0xff, state & state::PROTOCOL);
+    let is_closed = protocol == protocol::TCP && matches!(current, tcp::TIME_WAIT | tcp::CLOSE)
+        || protocol == protocol::SCTP && current == sctp::CLOSED;
+    if is_closed {
+        rank::CLOSED
+    } else if state & state::REPLIED == 0 {
+        rank::UNANSWERED
+    } else {
+        rank::ANSWERED
+    }
+}
+
+/// A place that can be taken.
+#[derive(Clone, Copy)]
+struct Room<'t> {
+    bucket: &'t Bucket,
+    place: usize,
+    /// The state that stood there when it was chosen.
+    state: u32,
+}
+
+/// What became of a flow that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It is there.
+    New,
+    /// Another packet of it was first.
+    Already,
+}
+
+/// The best place in a bucket: its score, lower being better, its number, and how many places are free.
+#[inline(always)]
+fn best(bucket: &Bucket, seen: &Seen<'_>) -> (u32, usize, u32) {
+    let zero = seen.record.zero as usize;
+    let (mut score, mut place, mut free) = (u32::MAX as usize, 0, 0);
+    for candidate in 0..PLACES {
+        let flow = &bucket.flows[candidate];
+        let rank = rank_of(flow, seen);
+        let age = seen.now.0.wrapping_sub(flow.seen.get());
+        let age = if age > 0x00ff_ffff { 0x00ff_ffff } else { age };
+        let this = (rank << 24 | 0x00ff_ffff - age) as usize;
+        if this < score {
+            score = this;
+            place = candidate;
+        }
+        if rank <= rank::OVER {
+            free += 1;
+        }
+        // Which way it came about is of no interest.
+        score = forget::<0x7fff_ffff>(score, zero);
+        place = forget::<7>(place, zero);
+        free = forget::<15>(free, zero);
+    }
+    (score as u32, place, free as u32)
+}
+
+/// Where there is room for a flow: a number, so that a function of its own can find it.
+pub mod room {
+    /// There is none.
+    pub const NONE: u64 = u64::MAX;
+    /// The flow is there already.
+    pub const ALREADY: u64 = u64::MAX - 1;
+
+    /// A place in a bucket.
+    #[inline(always)]
+    pub(super) const fn at(bucket: u32, place: usize) -> u64 {
+        (bucket as u64) << 3 | place as u64
+    }
+}
+
+/// Looks for a place for a flow with this key: one of [`room`].
+#[inline(always)]
+pub fn find_room<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) -> u64 {
+    let record: &PortRecord = seen.record;
+    let hash = hash(key, seen.settings);
+    let Some(table) = tables.table(record.flow_table) else { return room::NONE };
+    let [first_index, second_index] = hash.buckets.map(|index| index & record.flow_mask);
+    let (Some(first), Some(second)) = (table.bucket(first_index), table.bucket(second_index)) else {
+        return room::NONE;
+    };
+    let zero = record.zero as usize;
+    let there = place_in(first, hash, key, zero);
+    if there < PLACES {
+        let is_there = rank_of(&first.flows[there & (PLACES - 1)], seen) >= rank::NOTE;
+        return if is_there { room::ALREADY } else { room::at(first_index, there) };
+    }
+    let there = place_in(second, hash, key, zero);
+    if there < PLACES {
+        let is_there = rank_of(&second.flows[there & (PLACES - 1)], seen) >= rank::NOTE;
+        return if is_there { room::ALREADY } else { room::at(second_index, there) };
+    }
+    let (first_score, first_place, first_free) = best(first, seen);
+    let (second_score, second_place, second_free) = best(second, seen);
+    let both_free = first_free != 0 && second_free != 0;
+    let take_first = if both_free { first_free >= second_free } else { first_score <= second_score };
+    let (index, place, score) = if take_first {
+        (first_index, first_place, first_score)
+    } else {
+        (second_index, second_place, second_score)
+    };
+    if score >> 24 >= rank::ANSWERED { room::NONE } else { room::at(index, place) }
+}
+
+/// A place for a flow with this key; `None` inside where the flow is there already.
+#[inline(always)]
+fn make_room<'t, T: FlowTables>(
+    tables: &'t T,
+    seen: &Seen<'_>,
+    key: &FlowKey,
+) -> Result<Option<Room<'t>>, DropReason> {
+    let found = tables.find_room(seen, key);
+    if found == room::ALREADY {
+        return Ok(None);
+    }
+    if found == room::NONE {
+        return Err(DropReason::FlowTableFull);
+    }
+    let table = tables.table(seen.record.flow_table).ok_or(DropReason::FlowTableFull)?;
+    let bucket = table.bucket((found >> 3) as u32).ok_or(DropReason::FlowTableFull)?;
+    let place = found as usize & (PLACES - 1);
+    Ok(Some(Room { bucket, place, state: bucket.flows[place].state.get() }))
+}
+
+/// Writes a flow to its place.
+#[inline(always)]
+pub(super) fn place<T: FlowTables>(
+    tables: &T,
+    seen: &Seen<'_>,
+    key: &FlowKey,
+    begun: &Begun,
+) -> Result<Placed, DropReason> {
+    // Other packets are looking for places, too, some of them for the same flow.
+    for _ in 0..ATTEMPTS {
+        let Some(room) = make_room(tables, seen, key)? else { return Ok(Placed::Already) };
+        if let Some(taken) = take(tables, &room) {
+            let [end, max_end, max_window] = begun.side;
+            let tag = begun.other_tag;
+            let other_end = if let Some(tag) = tag { tag } else { 0 };
+            let contents = Contents {
+                expires: seen.now.plus(seen.settings.timeout(begun.timeout)).0,
+                seen: seen.now.0,
+                epoch: begun.epoch,
+                sides: [end, max_end, max_window, other_end, 0, tag.is_some() as u32],
+                began: seen.now.0,
+                rule: begun.rule,
+                macs: macs(seen),
+                limits: [0; 2],
+            };
+            show(
+                tables,
+                hash(key, seen.settings).tag,
+                key,
+                &room,
+                taken | begun.state | state::LIVE,
+                &contents,
+            );
+            return Ok(Placed::New);
+        }
+    }
+    Err(DropReason::FlowContended)
+}
+
+/// How often a place is looked for that others do not take meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Takes a place: the state that it then has. `None`: somebody else took it.
+#[inline(always)]
+fn take<T: FlowTables>(tables: &T, room: &Room<'_>) -> Option<u32> {
+    let Room { bucket, place, state: before } = *room;
+    let taken = (before >> state::USES).wrapping_add(1) << state::USES;
+    if !tables.exchange(&bucket.flows[place].state, before, taken) {
+        return None;
+    }
+    bucket.tags[place].set(0);
+    Some(taken)
+}
+
+/// Writes a flow to a place that was taken, and shows it.
+#[inline(always)]
+fn show<T: FlowTables>(
+    tables: &T,
+    tag: u16,
+    key: &FlowKey,
+    room: &Room<'_>,
+    state: u32,
+    contents: &Contents,
+) {
+    let Room { bucket, place, .. } = *room;
+    let flow = &bucket.flows[place];
+    for (cell, word) in flow.key.iter().zip(key.words) {
+        cell.set(word);
+    }
+    flow.set_contents(contents);
+    // All that was written is seen by whoever sees this.
+    tables.exchange(&flow.state, flow.state.get(), state);
+    bucket.tags[place].set(tag);
+}

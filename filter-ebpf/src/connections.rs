@@ -1,0 +1,254 @@
+//! Connections in the kernel: where the tables are, and the functions that look into them.
+//!
+//! Each is a global function, which the verifier checks once for any arguments. A packet whose policy asks for no
+//! connections calls none.
+
+use core::cell::Cell;
+use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_jiffies64;
+use aya_ebpf::programs::TcContext;
+use filter_common::parse::Parsed;
+use filter_common::time::Tick;
+use filter_common::track::{
+    self, Bucket, Flow, FlowKey, FlowTable, FlowTables, Placed, Seen, Segment, Settings,
+};
+use filter_common::{Direction, DropReason, Frame, Key, PortRecord};
+
+use crate::maps;
+use crate::skb::SkbFrame;
+
+/// The tables of all ports.
+struct Tables {
+    skb: *mut __sk_buff,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct Table<'t>(&'t maps::FlowTable);
+
+impl<'t> FlowTable<'t> for Table<'t> {
+    #[inline(always)]
+    fn bucket(self, index: u32) -> Option<&'t Bucket> {
+        self.0.get(index)
+    }
+}
+
+impl FlowTables for Tables {
+    type Table<'t> = Table<'t>;
+
+    #[inline(always)]
+    fn table(&self, number: u32) -> Option<Table<'_>> {
+        maps::FLOWS.get(number).map(Table)
+    }
+
+    #[inline(always)]
+    fn exchange(&self, cell: &Cell<u32>, old: u32, new: u32) -> bool {
+        // SAFETY: a cell of a map element.
+        let (_, stored) = unsafe {
+            atomic_cxchg::<u32, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                cell.as_ptr(),
+                old,
+                new,
+            )
+        };
+        stored
+    }
+
+    #[inline(always)]
+    fn find_room(&self, seen: &Seen<'_>, key: &FlowKey) -> u64 {
+        filter_room(seen.key, seen.record, key)
+    }
+
+    #[inline(always)]
+    fn window_scale<F: Frame>(&self, _: &F, start: usize, end: usize, zero: usize) -> Option<u32> {
+        match filter_scale(self.skb, start as u32, end as u32, zero as u32) {
+            NO_SCALE => None,
+            scale => Some(scale & 15),
+        }
+    }
+
+    #[inline(always)]
+    fn in_window(&self, flow: &Flow, state: u32, segment: &Segment) -> u32 {
+        let [numbers, sizes, facts] = segment.to_words();
+        // All that is written is in cells.
+        filter_window(core::ptr::from_ref(flow).cast_mut(), numbers, sizes, facts | u64::from(state) << 32)
+    }
+}
+
+/// [`track::find_room`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_room(key: *const Key, record: *const PortRecord, flow: *const FlowKey) -> u64 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return track::room::NONE };
+    // SAFETY: the verifier checks that callers pass memory of that size, or null.
+    let Some(flow) = (unsafe { flow.as_ref() }) else { return track::room::NONE };
+    track::find_room(&Tables { skb: core::ptr::null_mut() }, &seen, flow)
+}
+
+/// [`track::bring`]: 1 where a flow was brought.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_bring(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    way: u32,
+) -> u32 {
+    let Some(seen) = seen(key, record, parsed, direction(way)) else { return 0 };
+    u32::from(track::bring(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb }))
+}
+
+/// [`track::in_window`]. `flow` is a place in a table; `facts` has the flow's state in its upper half.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_window(flow: *mut Flow, numbers: u64, sizes: u64, facts: u64) -> u32 {
+    // SAFETY: the verifier checks that callers pass memory of that size, or null.
+    let Some(flow) = (unsafe { flow.as_ref() }) else { return track::OUTSIDE };
+    let segment = Segment::from_words([numbers, sizes, facts & 0xffff_ffff]);
+    track::in_window(flow, (facts >> 32) as u32, &segment)
+}
+
+/// What [`filter_scale`] returns where there is none.
+const NO_SCALE: u32 = u32::MAX;
+
+/// [`track::window_scale`]: only segments that open connections are asked.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_scale(skb: *mut __sk_buff, start: u32, end: u32, zero: u32) -> u32 {
+    let frame = SkbFrame::linear(&TcContext::new(skb));
+    match track::window_scale(&frame, start as usize, end as usize, zero as usize) {
+        Some(scale) => scale,
+        None => NO_SCALE,
+    }
+}
+
+/// Which way a packet goes, as a number that functions take.
+#[inline(always)]
+fn direction(number: u32) -> Direction {
+    if number & 1 == 0 { Direction::Out } else { Direction::In }
+}
+
+/// What is known of a packet: `None` where the kernel does not give what it must have.
+#[inline(always)]
+fn seen<'a>(
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    direction: Direction,
+) -> Option<Seen<'a>> {
+    // SAFETY: the verifier checks that callers pass memory of that size, or null.
+    let (key, record) = unsafe { (key.as_ref()?, record.as_ref()?) };
+    let settings: &Settings = maps::SETTINGS.get(0)?;
+    // SAFETY: a helper without arguments.
+    let jiffies = unsafe { bpf_jiffies64() };
+    let now = Tick::from_jiffies(jiffies).plus(settings.clock_offset);
+    Some(Seen { key, parsed: Parsed::from_word(parsed), direction, record, settings, now })
+}
+
+/// [`track::track`]. What cannot be known is invalid.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_track(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    way: u32,
+) -> u32 {
+    let Some(seen) = seen(key, record, parsed, direction(way)) else {
+        return filter_common::connection::INVALID;
+    };
+    track::track(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb })
+}
+
+/// [`track::track_rare`], likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_rare(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    way: u32,
+) -> u32 {
+    let Some(seen) = seen(key, record, parsed, direction(way)) else {
+        return filter_common::connection::INVALID;
+    };
+    track::track_rare(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb })
+}
+
+/// A rule, and which way the packet goes that it has passed.
+#[inline(always)]
+pub const fn passed(rule: u32, direction: Direction) -> u64 {
+    (rule as u64) << 1 | direction as u64
+}
+
+/// [`track::begin`]: 0, or the number of the reason why the packet is dropped. `counter`: what counts the rule that
+/// passed it, and the way it goes ([`passed`]).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_begin(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    counter: u64,
+) -> u32 {
+    let Some(seen) = seen(key, record, parsed, direction(counter as u32)) else {
+        return DropReason::FlowTableFull as u32;
+    };
+    let frame = SkbFrame::linear(&TcContext::new(skb));
+    number(track::begin(&frame, &seen, (counter >> 1) as u32, &Tables { skb }))
+}
+
+/// [`track::note_fragment`]: 0, or the number of the reason why the packet is dropped.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_note(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    rule: u64,
+) -> u32 {
+    let Some(seen) = seen(key, record, parsed, direction(rule as u32)) else {
+        return DropReason::FlowTableFull as u32;
+    };
+    number(track::note_fragment(
+        &SkbFrame::linear(&TcContext::new(skb)),
+        &seen,
+        (rule >> 1) as u32,
+        &Tables { skb },
+    ))
+}
+
+#[inline(always)]
+fn number(outcome: Result<Placed, DropReason>) -> u32 {
+    match outcome {
+        Ok(_) => 0,
+        Err(reason) => reason as u32,
+    }
+}
+
+/// What [`filter_follow`] returns where there is no rule.
+pub const NO_RULE: u64 = u64::MAX;
+
+/// [`track::follow_fragment`]: a rule, or [`NO_RULE`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_follow(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    way: u32,
+) -> u64 {
+    let Some(seen) = seen(key, record, parsed, direction(way)) else { return NO_RULE };
+    match track::follow_fragment(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb }) {
+        Some(rule) => u64::from(rule),
+        None => NO_RULE,
+    }
+}
