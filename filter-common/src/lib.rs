@@ -18,6 +18,7 @@
 
 mod address;
 mod classify;
+pub mod connection;
 mod direction;
 mod forget;
 mod frame;

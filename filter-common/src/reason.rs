@@ -200,11 +200,17 @@ reasons! {
     UdpLength = 78,
     /// The UDP-Lite checksum coverage is 1 to 7, or larger than the packet (RFC 3828).
     UdpLiteCoverage = 79,
+
+    // Connections and fragments.
+    /// A later fragment of a packet whose first fragment has not passed, or not lately.
+    FragmentUnknown = 80,
+    /// The packet begins a connection, and the port's table of flows has no room for it.
+    FlowTableFull = 81,
 }
 
 impl DropReason {
     /// One more than the largest number: the length of a table with an entry for each.
-    pub const TABLE: usize = 80;
+    pub const TABLE: usize = 96;
 
     /// Whether the data path itself is at fault, not the packet. What becomes of such packets is the port's
     /// declared fail mode.

@@ -4,7 +4,7 @@
 //! packets of the class do not have never holds, unless it is negated: then it always does.
 
 use filter_common::parse::{ether_type, protocol};
-use filter_common::{Class, flags, own, tag_kind, word};
+use filter_common::{Class, connection, flags, own, tag_kind, word};
 
 use super::constraint::{Clause, Constraint, Cube, Cubes, and, negate};
 use super::pool::Full;
@@ -126,6 +126,7 @@ fn cubes(test: &Test, class: Class) -> Cubes {
         Field::DstPort if ip && !icmp => number(word::DST_PORT, flags::PRESENT_L4, 0xffff),
         Field::TcpFlags if tcp => part_of(word::FLAGS, 0xff, flags::TCP, atoms),
         Field::TcpOption if tcp => tcp_option(atoms),
+        Field::Connection if ip => connection(atoms),
         Field::IcmpType if icmp => number(word::SRC_PORT, flags::PRESENT_L4, 0xff),
         Field::IcmpCode if icmp => number(word::DST_PORT, flags::PRESENT_L4, 0xff),
         Field::NdTarget if class == Class::Ipv6Icmp => {
@@ -212,6 +213,18 @@ fn part_of(word: u32, field: u32, marker: u32, atoms: &[Atom]) -> Cubes {
     let mut cubes = Cubes::default();
     for (mask, value) in blocks(atoms, field) {
         let (mask, value) = (mask | marker, value | marker);
+        cubes.extend([if mask == 0 { vec![] } else { vec![Constraint::Mask { word, mask, value }] }]);
+    }
+    cubes
+}
+
+/// The bits that stand for the connection, above those for the port's own addresses.
+fn connection(atoms: &[Atom]) -> Cubes {
+    const SHIFT: u32 = 10;
+    let mut cubes = Cubes::default();
+    for (mask, value) in blocks(atoms, connection::ALL) {
+        let (mask, value) = (mask << SHIFT, value << SHIFT);
+        let word = word::OWN;
         cubes.extend([if mask == 0 { vec![] } else { vec![Constraint::Mask { word, mask, value }] }]);
     }
     cubes

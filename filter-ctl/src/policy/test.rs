@@ -130,6 +130,8 @@ fields! {
     NdTarget: FieldKind::Ip6,
     /// Link-layer address option of a neighbour discovery message, source or target.
     NdLinkLayer: FieldKind::Mac,
+    /// What the packet is to the connection that it belongs to: the bits of [`filter_common::connection`].
+    Connection: FieldKind::Number(63),
     /// Type of a spanning-tree BPDU.
     StpType: FieldKind::Number(255),
     /// Flags of a configuration BPDU; topology change notifications have neither this nor what follows.
