@@ -98,6 +98,10 @@ impl Packet {
             Field::DstPort => number(self.ports()?.destination),
             Field::TcpFlags => byte(self.tcp()?.0),
             Field::TcpOption => byte(*self.tcp()?.1.first()?),
+            Field::Connection => {
+                self.ip.as_ref()?;
+                Value::Number(self.connection)
+            }
             Field::IcmpType => byte(self.icmp()?.0),
             Field::IcmpCode => byte(self.icmp()?.1),
             Field::NdTarget => Value::Ip(self.nd()?.target?.into()),
