@@ -148,6 +148,10 @@ fn a_reset_closes_in_every_state() {
     assert_eq!(story.out(&segment(SYN, 700, 0)), FIRST);
     assert_eq!(lasts(&story), 120);
 
+    // Whoever sent the SYN may take it back, without knowing what it was.
+    assert_eq!(story.out(&segment(RST, 0, 0)), FIRST);
+    assert_eq!(lasts(&story), 10);
+
     let mut story = connected(Story::new());
     assert_eq!(story.back(&segment(RST, 501, 0)), ANSWER);
     assert_eq!(lasts(&story), 10);
@@ -221,7 +225,8 @@ fn a_closed_window_takes_a_byte_to_probe_it() {
     assert_eq!(story.back(&tcp(ACK, 501, 101).length(1000).sent()), ANSWER);
     assert_eq!(story.out(&tcp(ACK, 101, 1501).window(0).sent()), FURTHER);
     assert_eq!(story.back(&tcp(ACK, 1501, 101).length(1).sent()), ANSWER);
-    assert_eq!(story.back(&tcp(ACK, 1503, 101).length(1).sent()), INVALID);
+    assert_eq!(story.clone().back(&segment(ACK, 1502, 101)), ANSWER);
+    assert_eq!(story.back(&segment(ACK, 1503, 101)), INVALID);
     assert_eq!(story.out(&tcp(ACK, 101, 1501).window(2000).sent()), FURTHER);
     assert_eq!(story.back(&tcp(ACK, 1503, 101).length(1).sent()), ANSWER);
 }
