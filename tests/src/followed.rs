@@ -38,34 +38,66 @@ pub struct Expected {
 /// If the port follows no connections.
 pub fn conversation(rng: &mut Rng, policy: &Policy, mut port: Port, hz: u32, count: usize) -> Vec<Expected> {
     let mut conversations = Conversations::new(rng);
-    let ticks = |seconds: u32| (u64::from(seconds) * u64::from(hz)).div_ceil(16) as u32;
     let mut packets = Vec::new();
     let mut waits = 0;
     while packets.len() < count {
         let event = conversations.next(rng);
-        waits += ticks(event.wait);
+        waits += ticks(event.wait, hz);
         if !runs(&event.bytes) {
             continue;
         }
         let mut now = port.now.wrapping_add(waits);
         let flows = port.flows.as_ref().expect("the port follows connections");
-        while flows.is_near_an_end(now, ticks(MARGIN)) {
+        while flows.is_near_an_end(now, ticks(MARGIN, hz)) {
             now = now.wrapping_add(1);
         }
         let wait = now.wrapping_sub(port.now);
         (port.now, waits) = (now, 0);
-        let judgement = judge(policy, &mut port, event.direction, &event.bytes, None);
-        packets.push(Expected {
-            wait,
-            direction: event.direction,
-            bytes: event.bytes,
-            outcome: judgement.outcome,
-            hits: judgement.hits,
-            connection: judgement.packet.connection,
-            is_ip: judgement.packet.ip.is_some() && (!port.strict || judgement.packet.anomaly().is_none()),
-        });
+        packets.push(expected(policy, &mut port, wait, event.direction, event.bytes));
     }
     packets
+}
+
+/// The same packets at the same times, through another policy. `None` where one comes when a flow ends.
+///
+/// # Panics
+/// If the port follows no connections.
+pub fn again(policy: &Policy, mut port: Port, hz: u32, packets: &[Expected]) -> Option<Vec<Expected>> {
+    let judged = packets.iter().map(|packet| {
+        port.now = port.now.wrapping_add(packet.wait);
+        let flows = port.flows.as_ref().expect("the port follows connections");
+        let is_near = flows.is_near_an_end(port.now, ticks(MARGIN, hz));
+        (!is_near).then(|| expected(policy, &mut port, packet.wait, packet.direction, packet.bytes.clone()))
+    });
+    judged.collect()
+}
+
+/// Takes away packets as long as `fails` still holds of what the others are then; the time stays.
+pub fn fewer(mut packets: Vec<Expected>, mut fails: impl FnMut(&[Expected]) -> bool) -> Vec<Expected> {
+    let mut position = packets.len();
+    while position > 0 {
+        position -= 1;
+        let mut without = packets.clone();
+        let gone = without.remove(position);
+        if let Some(next) = without.get_mut(position) {
+            next.wait += gone.wait;
+        }
+        if fails(&without) {
+            packets = without;
+        }
+    }
+    packets
+}
+
+fn ticks(seconds: u32, hz: u32) -> u32 {
+    (u64::from(seconds) * u64::from(hz)).div_ceil(16) as u32
+}
+
+fn expected(policy: &Policy, port: &mut Port, wait: u32, direction: Direction, bytes: Vec<u8>) -> Expected {
+    let judgement = judge(policy, port, direction, &bytes, None);
+    let is_ip = judgement.packet.ip.is_some() && (!port.strict || judgement.packet.anomaly().is_none());
+    let connection = judgement.packet.connection;
+    Expected { wait, direction, bytes, outcome: judgement.outcome, hits: judgement.hits, connection, is_ip }
 }
 
 /// Whoever follows connections too.

@@ -113,10 +113,10 @@ fn event(wait: u32, datagram: &Datagram, bytes: Vec<u8>) -> Event {
 /// Mostly no time at all; else up to longer than any timeout, the longer the rarer.
 fn wait(rng: &mut Rng) -> u32 {
     match rng.below(1000) {
-        0..860 => 0,
-        860..940 => rng.below(8) as u32,
-        940..990 => rng.below(70) as u32,
-        990..999 => rng.below(700) as u32,
+        0..830 => 0,
+        830..900 => rng.below(8) as u32,
+        900..985 => rng.below(130) as u32,
+        985..999 => rng.below(700) as u32,
         _ => rng.pick(&[1_000, 200_000, 440_000]),
     }
 }
