@@ -28,8 +28,9 @@ pub trait Effects {
     fn track(&mut self, packet: &Packet<'_>) -> u32;
     /// Makes the connection that a packet begins which `rule` has passed. An error where it cannot be.
     fn begin(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason>;
-    /// Notes that a first fragment was passed by `rule`. An error where it cannot be.
-    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason>;
+    /// Notes that a first fragment was passed by `rule`. Where there is no room for that its later fragments do not
+    /// pass.
+    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32);
     /// The rule that passed the first fragment of which this is a later one.
     fn follow_fragment(&mut self, packet: &Packet<'_>) -> Option<u32>;
 
@@ -138,10 +139,8 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     {
         return Outcome::guard(reason);
     }
-    if fragment & flags::FRAGMENT != 0
-        && let Err(reason) = effects.note_fragment(&packet, rule)
-    {
-        return Outcome::guard(reason);
+    if fragment & flags::FRAGMENT != 0 {
+        effects.note_fragment(&packet, rule);
     }
     outcome
 }

@@ -140,10 +140,9 @@ impl Effects for PortEffects<'_> {
     }
 
     #[inline(always)]
-    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason> {
+    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32) {
         let Packet { key, parsed, direction } = *packet;
-        let rule = passed(rule, direction);
-        outcome(filter_note(self.skb, key, self.record, parsed.to_word(), rule))
+        filter_note(self.skb, key, self.record, parsed.to_word(), passed(rule, direction));
     }
 
     #[inline(always)]

@@ -176,6 +176,7 @@ pub fn flags(policy: &Policy, port: &Port) -> u32 {
         (port.learn_mac, record_flags::LEARN_MAC),
         (port.learn_ip4, record_flags::LEARN_IP4),
         (policy.asks(Field::TcpOption), record_flags::TCP_OPTIONS),
+        (port.flows.as_ref().is_some_and(|flows| flows.loose), record_flags::LOOSE),
     ];
     modes.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag)
 }
@@ -205,12 +206,17 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// A rule of that name.
+    pub fn named(name: &str) -> Rule {
+        let kind = RuleKind::Entry(name.to_owned());
+        Rule { profile: "test".to_owned(), kind, identity: name.to_owned() }
+    }
+
     /// The rule of that name, new or known.
     pub fn rule(&mut self, name: &str) -> u32 {
         let known = self.rules.iter().position(|rule| rule.identity == name);
         let position = known.unwrap_or_else(|| {
-            let kind = RuleKind::Entry(name.to_owned());
-            self.rules.push(Rule { profile: "test".to_owned(), kind, identity: name.to_owned() });
+            self.rules.push(Self::named(name));
             self.rules.len() - 1
         });
         position as u32

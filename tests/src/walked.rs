@@ -85,9 +85,7 @@ impl Effects for Memory {
         Ok(())
     }
 
-    fn note_fragment(&mut self, _: &Packet<'_>, _: u32) -> Result<(), DropReason> {
-        Ok(())
-    }
+    fn note_fragment(&mut self, _: &Packet<'_>, _: u32) {}
 
     fn follow_fragment(&mut self, _: &Packet<'_>) -> Option<u32> {
         None

@@ -252,8 +252,8 @@ pub(super) struct Begun {
     pub rule: u32,
     /// The original side: see [`Side`].
     pub side: [u32; 3],
-    /// The tag that packets the other way must carry, in SCTP.
-    pub other_tag: Option<u32>,
+    /// The tag that packets the other way must carry, in SCTP; 0 is none.
+    pub other_tag: u32,
 }
 
 impl Begun {
@@ -266,7 +266,7 @@ impl Begun {
             epoch: seen.record.flow_epoch,
             rule,
             side: [0; 3],
-            other_tag: None,
+            other_tag: 0,
         }
     }
 }

@@ -8,19 +8,27 @@ use super::flow::{Begun, macs, state};
 use super::key::{FlowKey, Kind};
 use super::table::{self, FlowTables, Placed};
 use super::{Seen, timeout};
+use crate::forget::forget;
 use crate::frame::Block;
 use crate::time::Tick;
 use crate::{Class, Direction, DropReason, Frame};
 
+/// All that the offset of a fragment header can be.
+const ANY_OFFSET: i32 = 0x3ff;
+
 #[inline(always)]
 fn key<F: Frame>(frame: &F, seen: &Seen<'_>, class: Class) -> Option<FlowKey> {
     let at = seen.parsed.identification()?;
-    let (version, identification) = if class.is_ipv4() {
-        (4, frame.block::<2>(at)?.u16::<0>())
-    } else {
-        (6, frame.block::<4>(at)?.u32::<0>())
-    };
+    let version = if class.is_ipv4() { 4 } else { 6 };
     let mut key = FlowKey::new(seen.key, seen.direction, version, 0, 0);
+    let identification = if class.is_ipv4() {
+        frame.block::<2>(at)?.u16::<0>()
+    } else {
+        // What follows the fragment header is all that later fragments know of the protocol.
+        let header = frame.block::<8>(forget::<ANY_OFFSET>(at.wrapping_sub(4), seen.record.zero as usize))?;
+        key.words[4] = key.words[4] & !(0xff << 32) | u64::from(header.u8::<0>()) << 32;
+        header.u32::<4>()
+    };
     let kind = match seen.direction {
         Direction::Out => Kind::FragmentOut,
         Direction::In => Kind::FragmentIn,

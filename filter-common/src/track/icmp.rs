@@ -69,10 +69,10 @@ const fn asked(base: u32, answers: bool, direction: Direction) -> u32 {
 fn query<F: Frame>(frame: &F, seen: &Seen<'_>, class: Class) -> Option<(FlowKey, bool)> {
     let Message::Query { base, answers } = Message::of(kind(seen), class) else { return None };
     let upper = seen.parsed.upper();
-    if upper + 8 > seen.parsed.end() {
+    if upper + 6 > seen.parsed.end() {
         return None;
     }
-    let identifier = frame.block::<8>(upper)?.u16::<4>();
+    let identifier = frame.block::<6>(upper)?.u16::<4>();
     let version = if class.is_ipv4() { 4 } else { 6 };
     let remote = asked(base, answers, seen.direction);
     Some((FlowKey::new(seen.key, seen.direction, version, identifier, remote), !answers))

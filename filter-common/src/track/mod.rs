@@ -144,10 +144,10 @@ const ICMPV6: u32 = Class::Ipv6Icmp as u32;
 /// What a packet is told whose connection is not looked for.
 #[inline(always)]
 fn unfollowed(seen: &Seen<'_>) -> Option<u32> {
-    if seen.key.get(word::FLAGS) & flags::LATER_FRAGMENT != 0 {
-        Some(0)
-    } else if seen.parsed.anomaly().is_some() {
+    if seen.parsed.anomaly().is_some() {
         Some(INVALID)
+    } else if seen.key.get(word::FLAGS) & flags::LATER_FRAGMENT != 0 {
+        Some(0)
     } else {
         None
     }
@@ -189,9 +189,7 @@ pub fn begin<F: Frame, T: FlowTables>(
     match seen.key.get(word::PROTOCOL) {
         protocol::TCP => tcp::begin(frame, seen, tables, &mut flow),
         protocol::SCTP => sctp::begin(frame, seen, &mut flow),
-        protocol::ICMP | protocol::ICMPV6 => flow.timeout = timeout::ICMP,
-        protocol::UDP | protocol::UDP_LITE | protocol::DCCP => flow.timeout = timeout::UDP,
-        _ => flow.timeout = timeout::GENERIC,
+        _ => flow.timeout = update::plain_timeout(seen, false),
     }
     table::place(tables, seen, &key, &flow)
 }

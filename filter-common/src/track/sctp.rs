@@ -1,7 +1,7 @@
 //! Associations of SCTP (RFC 9260): their states by the first chunk of each packet, and the verification tags that packets
 //! must carry.
 
-use super::flow::{Begun, Flow, state};
+use super::flow::{Begun, Flow, Side, state};
 use super::table::FlowTables;
 use super::update::{moved, told};
 use super::{BEGINS, Seen, timeout, way};
@@ -90,26 +90,26 @@ pub(super) fn track<F: Frame, T: FlowTables>(
     let reply = way == REPLY;
     let [original_side, reply_side] = &flow.sides;
     let (side, other) = if reply { (reply_side, original_side) } else { (original_side, reply_side) };
-    if before & state::LIBERAL == 0 {
-        let expected = if chunk.reflected { other } else { side };
-        let right = match chunk.kind {
-            chunk::INIT => chunk.tag == 0,
-            _ => expected.max_window.get() != 0 && chunk.tag == expected.end.get(),
-        };
-        if !right {
-            return INVALID;
-        }
+    let is_tag_of = |side: &Side| side.max_window.get() != 0 && chunk.tag == side.end.get();
+    let right = if chunk.kind == chunk::INIT {
+        chunk.tag == 0
+    } else {
+        side.max_window.get() == 0 || is_tag_of(side) || chunk.reflected && is_tag_of(other)
+    };
+    if !right {
+        return INVALID;
     }
     let next = match chunk.kind {
         chunk::INIT_ACK | chunk::COOKIE_ECHO if current == INIT => COOKIE,
-        chunk::COOKIE_ACK if current <= COOKIE => ESTABLISHED,
+        chunk::COOKIE_ACK if current == COOKIE => ESTABLISHED,
         chunk::SHUTDOWN if current == ESTABLISHED => SHUTDOWN,
         chunk::SHUTDOWN_COMPLETE | chunk::ABORT => CLOSED,
         _ => current,
     };
+    // Once there is an association nobody changes its tags: whoever knows its ends could break it.
     if matches!(chunk.kind, chunk::INIT | chunk::INIT_ACK) && current <= COOKIE {
         other.end.set(chunk.initiate_tag);
-        other.max_window.set(1);
+        other.max_window.set((chunk.initiate_tag != 0) as u32);
     }
     let after = before & !state::PROTOCOL | next | if reply { state::REPLIED } else { 0 };
     let which = match next {
@@ -128,7 +128,7 @@ pub(super) fn begin<F: Frame>(frame: &F, seen: &Seen<'_>, flow: &mut Begun) {
     if chunk.kind == chunk::INIT {
         flow.state |= INIT;
         flow.timeout = timeout::SCTP_OPENING;
-        flow.other_tag = Some(chunk.initiate_tag);
+        flow.other_tag = chunk.initiate_tag;
     } else {
         flow.state |= ESTABLISHED | state::LIBERAL;
         flow.timeout = timeout::SCTP_ESTABLISHED;

@@ -358,12 +358,11 @@ pub(super) fn place<T: FlowTables>(
         if let Some(taken) = take(tables, &room) {
             let [end, max_end, max_window] = begun.side;
             let tag = begun.other_tag;
-            let other_end = if let Some(tag) = tag { tag } else { 0 };
             let contents = Contents {
                 expires: seen.now.plus(seen.settings.timeout(begun.timeout)).0,
                 seen: seen.now.0,
                 epoch: begun.epoch,
-                sides: [end, max_end, max_window, other_end, 0, tag.is_some() as u32],
+                sides: [end, max_end, max_window, tag, 0, (tag != 0) as u32],
                 began: seen.now.0,
                 rule: begun.rule,
                 macs: macs(seen),

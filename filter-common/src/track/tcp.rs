@@ -7,7 +7,7 @@
 
 use core::cell::Cell;
 
-use super::flow::{Begun, Flow, Side, state};
+use super::flow::{Begun, Flow, state};
 use super::table::FlowTables;
 use super::update::{moved, told};
 use super::{BEGINS, Seen, timeout, way};
@@ -306,8 +306,13 @@ pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
     let mut window = segment.window;
     let reset = segment.kind() == RST;
     let opens = segment.kind() == SYN;
+    // What the flow takes note of, where the numbers can be right.
+    let (mut sender_end, mut sender_max, mut largest) =
+        (sender.end.get(), sender.max_end.get(), sender.max_window.get());
+    let (mut receiver_end, mut receiver_max, mut receiver_window) =
+        (receiver.end.get(), receiver.max_end.get(), receiver.max_window.get());
+    let first = largest == 0;
     if segment.is(fact::SYN) {
-        let first = sender.max_window.get() == 0;
         if first || opens && current == SYN_SENT && !reply {
             state &= !(0xf << shift | offers);
             if segment.is(fact::SCALES) {
@@ -317,59 +322,59 @@ pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
             if reply && state & both != both {
                 state &= !(0xff << state::SCALE_ORIGINAL);
             }
-            opened(sender, end, window);
-            if first && opens {
-                return state;
-            }
+            (sender_end, sender_max, largest) = (end, end, at_least_one(window));
         }
     } else {
         window <<= state >> shift & 0xf;
-        if sender.max_window.get() == 0 {
-            sender.end.set(end);
-            sender.max_window.set(at_least_one(window));
-            sender.max_end.set(end.wrapping_add(at_least_one(window)));
-            if receiver.max_window.get() == 0 {
-                receiver.end.set(segment.acknowledgement);
-                receiver.max_end.set(segment.acknowledgement);
+        if first {
+            largest = at_least_one(window);
+            (sender_end, sender_max) = (end, end.wrapping_add(largest));
+            if receiver_window == 0 {
+                (receiver_end, receiver_max) = (segment.acknowledgement, segment.acknowledgement);
             }
         }
     }
-    let (receiver_end, receiver_window) = (receiver.end.get(), receiver.max_window.get());
-    let (sender_end, sender_max) = (sender.end.get(), sender.max_end.get());
-    let mut acknowledgement = segment.acknowledgement;
-    if !segment.is(fact::ACK) || reset && acknowledgement == 0 {
-        acknowledgement = receiver_end;
+    if !(first && opens) {
+        let mut acknowledgement = segment.acknowledgement;
+        if !segment.is(fact::ACK) || reset && acknowledgement == 0 {
+            acknowledgement = receiver_end;
+        }
+        if reset && sequence == 0 && current == SYN_SENT {
+            sequence = sender_end;
+            end = sequence;
+        }
+        if segment.is(fact::CUT) {
+            // As long as it may be.
+            end = sender_max;
+        }
+        let oldest = if largest > OLD_ACKNOWLEDGEMENT { largest } else { OLD_ACKNOWLEDGEMENT };
+        let fits = !after(sequence, sender_max)
+            && !before(end, sender_end.wrapping_sub(receiver_window))
+            && !after(acknowledgement, receiver_end)
+            && after(acknowledgement, receiver_end.wrapping_sub(oldest).wrapping_sub(1));
+        if !fits {
+            return OUTSIDE;
+        }
+        if window > largest {
+            largest = window;
+        }
+        if after(end, sender_end) {
+            sender_end = end;
+        }
+        if receiver_window != 0 && after(end, sender_max) {
+            receiver_window = receiver_window.wrapping_add(end.wrapping_sub(sender_max));
+        }
+        let allowed = acknowledgement.wrapping_add(window);
+        if after(allowed, receiver_max.wrapping_sub(1)) {
+            receiver_max = allowed.wrapping_add((window == 0) as u32);
+        }
     }
-    if reset && sequence == 0 && current == SYN_SENT {
-        sequence = sender_end;
-        end = sequence;
-    }
-    if segment.is(fact::CUT) {
-        // As long as it may be.
-        end = sender_max;
-    }
-    let largest = sender.max_window.get();
-    let oldest = if largest > OLD_ACKNOWLEDGEMENT { largest } else { OLD_ACKNOWLEDGEMENT };
-    let fits = !after(sequence, sender_max)
-        && !before(end, sender_end.wrapping_sub(receiver_window))
-        && !after(acknowledgement, receiver_end)
-        && after(acknowledgement, receiver_end.wrapping_sub(oldest).wrapping_sub(1));
-    if !fits {
-        return OUTSIDE;
-    }
-    if window > largest {
-        sender.max_window.set(window);
-    }
-    if after(end, sender_end) {
-        sender.end.set(end);
-    }
-    if receiver_window != 0 && after(end, sender_max) {
-        receiver.max_window.set(receiver_window.wrapping_add(end.wrapping_sub(sender_max)));
-    }
-    let allowed = acknowledgement.wrapping_add(window);
-    if after(allowed, receiver.max_end.get().wrapping_sub(1)) {
-        set_if_other(&receiver.max_end, allowed.wrapping_add((window == 0) as u32));
-    }
+    set_if_other(&sender.end, sender_end);
+    set_if_other(&sender.max_end, sender_max);
+    set_if_other(&sender.max_window, largest);
+    set_if_other(&receiver.end, receiver_end);
+    set_if_other(&receiver.max_end, receiver_max);
+    set_if_other(&receiver.max_window, receiver_window);
     state
 }
 
@@ -386,55 +391,50 @@ const fn at_least_one(window: u32) -> u32 {
     if window == 0 { 1 } else { window }
 }
 
-/// A side has opened the connection.
-#[inline(always)]
-fn opened(side: &Side, end: u32, window: u32) {
-    side.end.set(end);
-    side.max_end.set(end);
-    side.max_window.set(at_least_one(window));
-}
-
 /// All that an offset among the options can be.
 const ANY_OPTION: i32 = 0x7ff;
 
-/// The option by which a sender offers to shift windows (RFC 7323 section 2), looked for from `start` to `end`. `zero`:
+/// The option by which a sender offers to shift windows (RFC 7323 section 2), the last one from `start` to `end`. `zero`:
 /// see [`PortRecord::zero`](crate::PortRecord::zero).
 #[inline(always)]
 pub fn window_scale<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> Option<u32> {
     const NO_OPERATION: u32 = 1;
     const WINDOW_SCALE: u32 = 3;
-    let mut end = end;
+    /// No scale is that large.
+    const NOTHING: usize = 0xff;
+    let (mut end, mut found) = (end, NOTHING);
     let mut offset = forget::<ANY_OPTION>(start, zero);
     for _ in 0..40 {
         end = forget::<ANY_OPTION>(end, zero);
+        found = forget::<0xff>(found, zero);
         if offset >= end {
-            return None;
+            break;
         }
         // Two bytes, the first of which is known: see the options of IPv4.
-        let kind = frame.block::<2>(offset - 1)?.u8::<1>();
+        let Some(block) = frame.block::<2>(offset - 1) else { break };
+        let kind = block.u8::<1>();
         if kind == 0 {
-            return None;
+            break;
         }
         let mut length = 1;
         if kind != NO_OPERATION {
             if offset + 2 > end {
-                return None;
+                break;
             }
-            length = frame.block::<2>(offset)?.u8::<1>() as usize;
+            let Some(block) = frame.block::<2>(offset) else { break };
+            length = block.u8::<1>() as usize;
             if length < 2 {
-                return None;
+                break;
             }
-            if kind == WINDOW_SCALE {
-                if length != 3 || offset + 3 > end {
-                    return None;
-                }
-                let scale = frame.block::<2>(offset + 1)?.u8::<1>();
-                return Some(if scale > MAX_SCALE { MAX_SCALE } else { scale });
+            if kind == WINDOW_SCALE && length == 3 && offset + 3 <= end {
+                let Some(block) = frame.block::<2>(offset + 1) else { break };
+                let scale = block.u8::<1>();
+                found = if scale > MAX_SCALE { MAX_SCALE as usize } else { scale as usize };
             }
         }
         offset = forget::<ANY_OPTION>(offset + length, zero);
     }
-    None
+    if found == NOTHING { None } else { Some(found as u32) }
 }
 
 /// A flow that this segment begins.

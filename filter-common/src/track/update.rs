@@ -5,7 +5,7 @@ use super::table::FlowTables;
 use super::{Seen, timeout, way};
 use crate::connection::{ESTABLISHED, NEW, REPLY};
 use crate::parse::protocol;
-use crate::word;
+use crate::{Class, word};
 
 /// A packet of a flow of which nothing is kept but that it was answered.
 #[inline(always)]
@@ -14,14 +14,21 @@ pub(super) fn plain<T: FlowTables>(seen: &Seen<'_>, flow: &Flow, table: &T) -> u
     let way = way(seen.direction, before & state::FIRST_IN != 0);
     let after = before | if way == REPLY { state::REPLIED } else { 0 };
     let replied = after & state::REPLIED != 0;
-    let which = match seen.key.get(word::PROTOCOL) {
-        protocol::ICMP | protocol::ICMPV6 => timeout::ICMP,
-        protocol::UDP | protocol::UDP_LITE | protocol::DCCP if replied => timeout::UDP_STREAM,
-        protocol::UDP | protocol::UDP_LITE | protocol::DCCP => timeout::UDP,
-        _ => timeout::GENERIC,
-    };
-    moved(seen, flow, before, after, which, table);
+    moved(seen, flow, before, after, plain_timeout(seen, replied), table);
     told(way, replied)
+}
+
+/// The timeout of a flow of which nothing else is known.
+#[inline(always)]
+pub(super) fn plain_timeout(seen: &Seen<'_>, replied: bool) -> usize {
+    if matches!(seen.parsed.class(), Some(Class::Ipv4Icmp | Class::Ipv6Icmp)) {
+        return timeout::ICMP;
+    }
+    match seen.key.get(word::PROTOCOL) {
+        protocol::UDP | protocol::UDP_LITE if replied => timeout::UDP_STREAM,
+        protocol::UDP | protocol::UDP_LITE => timeout::UDP,
+        _ => timeout::GENERIC,
+    }
 }
 
 /// What a packet of a flow is told that goes this way.

@@ -1,86 +1,98 @@
-//! What the graphs of a policy ask for that has to be found out before the walk: connections, and what is above IP.
+//! What a policy asks for that has to be found out before the walk: connections, and what is above IP.
 //!
-//! Nobody pays for what no graph asks. A class is looked at in both directions: who asks for the connection of what
-//! comes in has to have seen what went out.
+//! Nobody pays for what no rule asks that packets of their class can meet. A class is looked at in both directions: who
+//! asks for the connection of what comes in has to have seen what went out.
 
-use filter_common::{Class, Direction, Node, NodeKind, connection, flags, own, word};
+use filter_common::{Class, connection, flags, own, word};
 
-/// Something asks for the connection.
-const CONNECTION: u8 = 1;
-/// For packets that are related to one of another class.
-const RELATED: u8 = 1 << 1;
-/// For what only the first fragment of a packet has.
-const ABOVE_IP: u8 = 1 << 2;
+use super::constraint::Constraint;
+use super::ways::{Conditions, Form};
+use crate::policy::Then;
 
-/// Classes in which connections are followed, and those in which something above IP is asked for: a bit for each.
-pub(super) fn classes(nodes: &[Node], roots: &[u32]) -> (u32, u32) {
-    let asked = from_each(nodes);
-    let of = |class: Class| {
-        let root = |direction| roots.get(class.root(direction)).and_then(|&root| asked.get(root as usize));
-        Direction::ALL.into_iter().filter_map(root).fold(0, |all, asked| all | asked)
+/// What is asked for in packets of a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Their connection.
+    connection: bool,
+    /// Whether they are related to one, be it of another class.
+    related: bool,
+    /// What only the first fragment of a packet has.
+    above_ip: bool,
+}
+
+/// Classes in which connections are followed, and those whose later fragments follow their first: a bit for each.
+pub(super) fn classes(asked: &[Asked; Class::COUNT]) -> (u32, u32) {
+    let of = |class: Class| asked[class as usize];
+    let ip = || Class::ALL.into_iter().filter(|class| class.is_ipv4() || class.is_ipv6());
+    let bits = |holds: &dyn Fn(Class) -> bool| {
+        ip().filter(|&class| holds(class)).fold(0, |all, class| all | 1 << class as u32)
     };
-    let ip = Class::ALL.into_iter().filter(|class| class.is_ipv4() || class.is_ipv6());
-    let related = ip.clone().any(|class| of(class) & RELATED != 0);
-    let (mut tracked, mut above_ip) = (0, 0);
-    for class in ip {
-        let bit = 1 << class as u32;
-        if related || of(class) & CONNECTION != 0 {
-            tracked |= bit;
-        }
-        if of(class) & (ABOVE_IP | CONNECTION) != 0 {
-            above_ip |= bit;
-        }
-    }
+    let related = ip().any(|class| of(class).related);
+    let tracked = bits(&|class| related || of(class).connection);
+    let above = |class: Class| of(class).above_ip || of(class).connection;
     // What follows the header of an IPv6 fragment can be one more extension header: only the first fragment tells
     // the protocol.
-    let six =
-        Class::ALL.into_iter().filter(|class| class.is_ipv6()).fold(0, |all, class| all | 1 << class as u32);
-    if above_ip & six != 0 {
-        above_ip |= 1 << Class::Ipv6Other as u32;
-    }
-    (tracked, above_ip)
+    let six = ip().any(|class| class.is_ipv6() && above(class));
+    (tracked, bits(&|class| above(class) || six && class == Class::Ipv6Other))
 }
 
-/// What is asked from each node on. Children stand before their parents.
-fn from_each(nodes: &[Node]) -> Vec<u8> {
-    let mut asked: Vec<u8> = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let at = |child: u32| asked.get(child as usize).copied().unwrap_or(0);
-        let run = |first: u32, count: u32| (first..first + count).map(at).fold(0, |all, asked| all | asked);
-        let all = u32::MAX;
-        asked.push(match node.kind() {
-            None | Some(NodeKind::Leaf { .. }) => 0,
-            Some(NodeKind::Range { word, yes, no, .. }) => here(word, all) | at(yes) | at(no),
-            Some(NodeKind::Mask { word, mask, yes, no, .. }) => here(word, mask) | at(yes) | at(no),
-            Some(NodeKind::Cut { word, last, first, .. }) => here(word, all) | run(first, last + 1),
-            Some(NodeKind::Hash { word, mask, shift, first, .. }) => {
-                here(word, mask) | run(first, 1 << (u32::BITS - shift))
+impl Asked {
+    /// Adds what the steps ask for that packets can get to.
+    pub(super) fn add(&mut self, forms: &[Form]) {
+        let steps = forms.last().map_or(0, |form| form.step as usize + 1);
+        let mut reached = vec![false; steps + 1];
+        reached[0] = true;
+        let mut forms = forms.iter().peekable();
+        for step in 0..steps {
+            let form = forms.next_if(|form| form.step as usize == step);
+            if !reached[step] {
+                continue;
             }
-            Some(NodeKind::Hit { next, .. }) => at(next),
-            Some(NodeKind::Candidate { target, next, .. }) => at(target) | at(next),
-        });
+            // A step that no packet of the class matches is passed over.
+            let Some(form) = form else {
+                reached[step + 1] = true;
+                continue;
+            };
+            let mut always = false;
+            match &form.conditions {
+                Conditions::Ways(ways) => {
+                    always = ways.iter().any(Vec::is_empty);
+                    ways.iter().flatten().for_each(|constraint| self.constraint(constraint));
+                }
+                Conditions::All(clauses) => {
+                    let constraints = clauses.iter().flat_map(|clause| clause.cubes.iter().flatten());
+                    constraints.for_each(|constraint| self.constraint(constraint));
+                }
+            }
+            if !always {
+                reached[step + 1] = true;
+            }
+            if let Then::Go(target) = form.then
+                && let Some(reached) = reached.get_mut(target)
+            {
+                *reached = true;
+            }
+        }
     }
-    asked
-}
 
-/// What a node asks for that looks at these bits of a word.
-const fn here(word: u32, mask: u32) -> u8 {
-    match word {
-        word::OWN => {
-            let bits = mask >> own::CONNECTION & connection::ALL;
-            let related = if bits & connection::RELATED != 0 { RELATED } else { 0 };
-            let own = own::ND_TARGET | own::ND_TARGET_LINK_LOCAL | own::INNER_SRC_MAC;
-            let above = if mask & own != 0 { ABOVE_IP } else { 0 };
-            (if bits != 0 { CONNECTION } else { 0 }) | related | above
-        }
-        word::FLAGS => {
-            if mask & (0xff | flags::TCP | flags::ND_TARGET) == 0 {
-                0
-            } else {
-                ABOVE_IP
+    fn constraint(&mut self, constraint: &Constraint) {
+        let (word, mask) = match *constraint {
+            Constraint::Range { word, .. } => (word, u32::MAX),
+            Constraint::Mask { word, mask, .. } => (word, mask),
+        };
+        match word {
+            word::OWN => {
+                let bits = mask >> own::CONNECTION & connection::ALL;
+                self.connection |= bits != 0;
+                self.related |= bits & connection::RELATED != 0;
+                let above = own::ND_TARGET | own::ND_TARGET_LINK_LOCAL | own::INNER_SRC_MAC;
+                self.above_ip |= mask & above != 0;
             }
+            word::FLAGS => self.above_ip |= mask & (0xff | flags::TCP | flags::ND_TARGET) != 0,
+            word::SRC_PORT | word::DST_PORT | word::INNER_SRC_MAC_HI..word::ENCAPSULATED => {
+                self.above_ip = true
+            }
+            _ => {}
         }
-        word::SRC_PORT | word::DST_PORT | word::INNER_SRC_MAC_HI..word::ENCAPSULATED => ABOVE_IP,
-        _ => 0,
     }
 }

@@ -30,6 +30,7 @@ use filter_common::maps::MAX_NODES;
 use filter_common::{Class, Direction, Key, MAX_STEPS, NO_MATCH, Node, NodeKind, Outcome, SHORT_WALK, walk};
 
 use crate::policy::Policy;
+use asked::Asked;
 use build::Builder;
 pub use explain::{Explanation, Graph, Steps, explain};
 use pool::{Full, Pool};
@@ -133,6 +134,8 @@ struct Lists {
     of_root: [usize; Direction::COUNT * Class::COUNT],
     /// How many ways to match there are in all of them.
     ways: usize,
+    /// See [`Image::tracked`] and [`Image::above_ip`].
+    asked: (u32, u32),
 }
 
 impl Lists {
@@ -140,6 +143,7 @@ impl Lists {
         let mut known: HashMap<Vec<Form>, usize, hashbrown::DefaultHashBuilder> = HashMap::default();
         let mut different = Vec::new();
         let mut of_root = [0; Direction::COUNT * Class::COUNT];
+        let mut asked = [Asked::default(); Class::COUNT];
         for direction in Direction::ALL {
             if direction == Direction::In && policy.programs[0] == policy.programs[1] {
                 of_root.copy_within(..Class::COUNT, Class::COUNT);
@@ -147,6 +151,7 @@ impl Lists {
             }
             for class in Class::ALL {
                 let list = forms(policy.program(direction), class)?;
+                asked[class as usize].add(&list);
                 of_root[class.root(direction)] = *known.entry(list).or_insert_with_key(|list| {
                     different.push(list.clone());
                     different.len() - 1
@@ -158,7 +163,7 @@ impl Lists {
             Conditions::All(clauses) => clauses.iter().map(|clause| clause.cubes.len()).sum(),
         };
         let ways = different.iter().flatten().map(ways).sum();
-        Ok(Self { different, of_root, ways })
+        Ok(Self { different, of_root, ways, asked: asked::classes(&asked) })
     }
 }
 
@@ -187,7 +192,7 @@ fn attempt(lists: &Lists, copies: f64) -> Result<Built, Full> {
     }
     let roots = lists.of_root.map(|position| built[position]);
     let depth = depth(&nodes, &roots);
-    let (tracked, above_ip) = asked::classes(&nodes, &roots);
+    let (tracked, above_ip) = lists.asked;
     Ok(Built { image: Image { nodes, roots, depth, tracked, above_ip }, copies, rows })
 }
 

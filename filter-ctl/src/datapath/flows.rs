@@ -17,6 +17,7 @@ use filter_common::{PortRecord, record_flags};
 use super::mapped::{Layout, Mapped};
 use super::publish::PortSpec;
 use super::{Datapath, DatapathError};
+use crate::model::{Timeout, Timeouts};
 
 /// Words of a bucket.
 pub(super) const BUCKET_WORDS: usize = size_of::<Bucket>() / 8;
@@ -79,17 +80,15 @@ fn buckets(places: u32) -> u32 {
     places.clamp(1, FlowSpec::MOST).div_ceil(PLACES as u32).next_power_of_two()
 }
 
-/// How long flows live, by the positions of [`timeout`](filter_common::track::timeout).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts(pub [Duration; TIMEOUTS]);
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        const SECONDS: [u64; TIMEOUTS] =
-            [120, 60, 432_000, 120, 60, 30, 120, 10, 30, 120, 30, 10, 210, 3, 600, 30];
-        Self(SECONDS.map(Duration::from_secs))
-    }
+/// Timeouts in ticks, in the order of [`timeout`](filter_common::track::timeout), which is that of their names.
+fn in_ticks(timeouts: &Timeouts) -> [u32; TIMEOUTS] {
+    std::array::from_fn(|which| {
+        let seconds = Timeout::ALL.get(which).map_or(0, |&timeout| timeouts.get(timeout));
+        to_ticks(Duration::from_secs(seconds.into()))
+    })
 }
+
+const _: () = assert!(Timeout::COUNT == TIMEOUTS);
 
 /// How long the kernel's tick is.
 pub(super) fn tick() -> Duration {
@@ -120,7 +119,7 @@ pub(super) fn initialise(object: &mut Ebpf) -> Result<(), DatapathError> {
         *secret = u64::from_ne_bytes(*bytes) | 1;
     }
     let settings =
-        Settings { secrets, timeouts: Timeouts::default().0.map(to_ticks), clock_offset: 0, reserved: 0 };
+        Settings { secrets, timeouts: in_ticks(&Timeouts::default()), clock_offset: 0, reserved: 0 };
     let map = object.map(maps::SETTINGS).ok_or_else(|| super::missing(maps::SETTINGS))?;
     let aya::maps::Map::Array(data) = map else { return Err(super::missing(maps::SETTINGS)) };
     let mapped: Mapped<Settings> =
@@ -131,6 +130,24 @@ pub(super) fn initialise(object: &mut Ebpf) -> Result<(), DatapathError> {
 }
 
 impl Datapath {
+    /// Sets how long flows live, from their next packet on.
+    pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
+        self.change_settings(|settings| settings.timeouts = in_ticks(timeouts));
+    }
+
+    /// Sets how many ticks the classifiers' clock is ahead of the kernel's: for tests, which cannot wait for days.
+    #[doc(hidden)]
+    pub fn set_clock(&mut self, ticks: u32) {
+        self.change_settings(|settings| settings.clock_offset = ticks);
+    }
+
+    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        let Some(mut settings) = self.tables.settings.read(0) else { return };
+        change(&mut settings);
+        let written = self.tables.settings.write(0, settings);
+        debug_assert!(written, "it was just read");
+    }
+
     /// What the record of `spec` says of flows. `current` is the record that it takes the place of.
     pub(super) fn flows_for(
         &mut self,

@@ -27,7 +27,7 @@ use aya::{Ebpf, EbpfLoader};
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 
 pub use error::DatapathError;
-pub use flows::{FlowSpec, Timeouts};
+pub use flows::FlowSpec;
 pub use log::Diagnostics;
 pub use publish::{PortSpec, Prepared, Retired};
 pub use run::LOOPBACK;

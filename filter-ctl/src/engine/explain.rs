@@ -170,5 +170,7 @@ fn reference_port(planned: &Planned, learned: Learned) -> Port {
         learn_mac: planned.flags & record_flags::LEARN_MAC != 0,
         learn_ip4: planned.flags & record_flags::LEARN_IP4 != 0,
         learned: reference::Learned { mac, ip4 },
+        flows: None,
+        now: 0,
     }
 }

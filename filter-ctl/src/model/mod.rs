@@ -38,6 +38,7 @@ mod reference;
 pub(crate) mod strategies;
 mod term;
 mod text;
+mod timeouts;
 mod transport;
 
 pub use arp::{ArpOpcode, HardwareType};
@@ -58,4 +59,5 @@ pub use profile::{Body, Item, Pool, Profile};
 pub use reference::{OnAccept, Parameter, ParameterName, ParameterText, Reference};
 pub use term::{Term, Value, Variable};
 pub use text::Description;
+pub use timeouts::{Timeout, Timeouts};
 pub use transport::{Dscp, IpProtocol, Port};

@@ -98,6 +98,10 @@ impl Packet {
             Field::DstPort => number(self.ports()?.destination),
             Field::TcpFlags => byte(self.tcp()?.0),
             Field::TcpOption => byte(*self.tcp()?.1.first()?),
+            Field::Connection => {
+                self.ip.as_ref()?;
+                Value::Number(self.connection)
+            }
             Field::IcmpType => byte(self.icmp()?.0),
             Field::IcmpCode => byte(self.icmp()?.1),
             Field::NdTarget => Value::Ip(self.nd()?.target?.into()),
@@ -105,7 +109,6 @@ impl Packet {
                 let is_link_layer = |option: &&NdOption| option.is_link_layer();
                 Value::Mac(self.nd()?.options.iter().rfind(is_link_layer)?.address)
             }
-            Field::Connection => return None,
             Field::StpType => byte(self.llc?.bpdu?.kind),
             Field::StpFlags => byte(self.configuration()?.flags),
             Field::StpRootPriority => number(self.configuration()?.root.priority),

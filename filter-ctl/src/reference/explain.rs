@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::flows;
 use super::packet::{Bridge, Fragment, Ip, Mac, Packet, Upper};
 use crate::policy::Field;
 
@@ -47,6 +48,9 @@ impl Packet {
         }
         self.network(&mut list);
         self.upper(&mut list);
+        if self.connection != 0 {
+            list.push(("connection", flows::in_words(self.connection)));
+        }
         list
     }
 

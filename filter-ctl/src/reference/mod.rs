@@ -6,22 +6,26 @@
 
 mod eval;
 mod explain;
+mod flows;
 mod guard;
 mod packet;
+mod quote;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use filter_common::{Direction, DropReason, Outcome, Verdict};
+use filter_common::{Cause, Direction, DropReason, Outcome, Verdict};
 
 pub use eval::Value;
+pub use flows::{Flows, Ticks};
 pub use packet::{
-    Arp, ArpAddresses, Bpdu, Bridge, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6,
-    LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Snap, Upper, VlanTag,
+    Arp, ArpAddresses, Bpdu, Bridge, Chunk, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option,
+    Ip6, LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Quote, Segment, Snap, Upper, VlanTag,
 };
 
+use self::flows::{Piece, Seen};
 use crate::policy::{Field, Policy};
 
 /// A port: what it was told of itself, and what it learned.
@@ -39,6 +43,10 @@ pub struct Port {
     pub learn_ip4: bool,
     /// What it learned so far.
     pub learned: Learned,
+    /// The connections it has; where there is none, no packet is followed and no fragment is remembered.
+    pub flows: Option<Flows>,
+    /// What time it is, in ticks: whoever sends packets moves it on.
+    pub now: u32,
 }
 
 /// What a port learned; each is learned once.
@@ -62,7 +70,7 @@ pub struct Judgement {
 }
 
 /// Judges one frame: its bytes with the tags that are in them, and the tag that was taken out of them.
-/// `port.learned` changes as the data path's would.
+/// `port.learned` and `port.flows` change as the data path's would.
 pub fn judge(
     policy: &Policy,
     port: &mut Port,
@@ -70,7 +78,7 @@ pub fn judge(
     frame: &[u8],
     tag: Option<VlanTag>,
 ) -> Judgement {
-    let packet = Packet::read(frame, tag, port.strict);
+    let mut packet = Packet::read(frame, tag, port.strict);
     let anomaly = packet.anomaly();
     if port.strict
         && let Some(reason) = anomaly
@@ -82,7 +90,7 @@ pub fn judge(
         port.learned = before;
         return Judgement { outcome: Outcome::guard(DropReason::NotLearned), hits: Vec::new(), packet };
     }
-    let (outcome, hits) = eval::run(policy.program(direction), &packet, &port.own());
+    let (outcome, hits) = port.pass(policy, &mut packet, direction, anomaly.is_none());
     // What the policy does not let through taught nothing.
     if outcome.verdict == Verdict::Drop {
         port.learned = before;
@@ -91,6 +99,48 @@ pub fn judge(
 }
 
 impl Port {
+    /// What becomes of a packet that the guard has nothing against, and the rules counted on the way.
+    fn pass(
+        &mut self,
+        policy: &Policy,
+        packet: &mut Packet,
+        direction: Direction,
+        sound: bool,
+    ) -> (Outcome, Vec<u32>) {
+        let (own, now) = (self.own(), self.now);
+        let Some(flows) = &mut self.flows else {
+            return eval::run(policy.program(direction), packet, &own);
+        };
+        let remembered = self.strict && flows::asks_above_ip(policy, packet);
+        let piece = Piece::of(packet, direction).filter(|_| remembered);
+        let seen = match flows::follows(policy, packet) {
+            false => Seen::UNTRACKED,
+            true if sound => flows.see(packet, direction, now),
+            true => Seen::INVALID,
+        };
+        packet.connection = seen.bits;
+        if let Some(piece) = piece.filter(|piece| !piece.first) {
+            let outcome = match flows.passed(piece, now) {
+                Some(rule) => Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) },
+                None => Outcome::guard(DropReason::FragmentUnknown),
+            };
+            return (outcome, Vec::new());
+        }
+        let (outcome, hits) = eval::run(policy.program(direction), packet, &own);
+        let Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } = outcome else {
+            return (outcome, hits);
+        };
+        if let Some(beginning) = seen.begins
+            && !flows.begin(beginning, now)
+        {
+            return (Outcome::guard(DropReason::FlowTableFull), hits);
+        }
+        if let Some(piece) = piece {
+            flows.note(piece, rule, now);
+        }
+        (outcome, hits)
+    }
+
     /// Learns what the packet teaches. `false` where an address is still unknown and the packet is none that
     /// learning needs. Only sound packets from the guest teach.
     fn learn(&mut self, packet: &Packet, direction: Direction, sound: bool) -> bool {

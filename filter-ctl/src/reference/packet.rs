@@ -3,7 +3,7 @@
 //! Reading never fails: what cannot be read is absent, and [`Packet::stop`] says why nothing behind it was
 //! read. Whether what was read is acceptable is not decided here but in `guard`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use filter_common::DropReason;
 
@@ -39,6 +39,9 @@ pub struct Packet {
     pub upper_length: usize,
     /// Why reading ended before it was through.
     pub stop: Option<DropReason>,
+    /// What it is to its connection, as bits of [`filter_common::connection`]. A frame does not say so: 0 until
+    /// somebody who follows connections has written it here.
+    pub connection: u32,
 }
 
 /// Ethernet header.
@@ -238,6 +241,8 @@ pub struct Fragment {
     pub length: usize,
     /// More fragments follow.
     pub more: bool,
+    /// Which datagram it is a part of: 16 bits in IPv4, 32 in IPv6.
+    pub identification: u32,
     /// How many bytes of headers count towards the datagram's length: RFC 791 limits the total length, RFC
     /// 8200 the payload length, extension headers before the fragment header included.
     pub headers: usize,
@@ -297,6 +302,8 @@ pub enum Upper {
         flags: u8,
         /// The kinds of its options, in their order.
         options: Vec<u8>,
+        /// Where it stands in its connection.
+        segment: Segment,
     },
     /// UDP.
     Udp {
@@ -313,7 +320,14 @@ pub enum Upper {
         coverage: usize,
     },
     /// SCTP.
-    Sctp(Ports),
+    Sctp {
+        /// Ports.
+        ports: Ports,
+        /// Verification tag.
+        tag: u32,
+        /// The first chunk; absent where it is cut off.
+        chunk: Option<Chunk>,
+    },
     /// DCCP.
     Dccp(Ports),
     /// TCP, UDP, UDP-Lite, SCTP or DCCP whose header is cut short behind the ports.
@@ -324,6 +338,10 @@ pub enum Upper {
         kind: u8,
         /// Code.
         code: u8,
+        /// The 16 bits behind the checksum, which are a query's identifier.
+        identifier: Option<u16>,
+        /// The packet that an error is about, where as much of it is there as tells which.
+        quote: Option<Quote>,
     },
     /// Neighbour discovery.
     Nd(Nd),
@@ -340,6 +358,43 @@ pub struct Ports {
     pub source: u16,
     /// Destination.
     pub destination: u16,
+}
+
+/// Where a TCP segment stands in its connection (RFC 9293 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number.
+    pub acknowledgement: u32,
+    /// Window, as it stands in the header.
+    pub window: u16,
+    /// What the window scale option says (RFC 7323 section 2.2).
+    pub scale: Option<u8>,
+}
+
+/// Chunk of an SCTP packet (RFC 9260 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its type.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// What stands where INIT and INIT ACK have their initiate tag.
+    pub initiate_tag: Option<u32>,
+}
+
+/// Packet that an ICMP error quotes (RFC 792, RFC 4443 section 2.4): its addresses, and what tells its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// The protocol behind the IP header and its extensions.
+    pub protocol: u8,
+    /// The first eight bytes of that protocol.
+    pub head: [u8; 8],
 }
 
 /// Neighbour discovery message (RFC 4861).
@@ -410,7 +465,7 @@ impl Packet {
             Upper::Tcp { ports, .. }
             | Upper::Udp { ports, .. }
             | Upper::UdpLite { ports, .. }
-            | Upper::Sctp(ports)
+            | Upper::Sctp { ports, .. }
             | Upper::Dccp(ports)
             | Upper::CutShort(ports) => Some(ports),
             Upper::Icmp { .. } | Upper::Nd(_) | Upper::Igmp(_) | Upper::Security => None,
@@ -420,7 +475,7 @@ impl Packet {
     /// Type and code of ICMP or ICMPv6.
     pub fn icmp(&self) -> Option<(u8, u8)> {
         match *self.upper.as_ref()? {
-            Upper::Icmp { kind, code } | Upper::Nd(Nd { kind, code, .. }) => Some((kind, code)),
+            Upper::Icmp { kind, code, .. } | Upper::Nd(Nd { kind, code, .. }) => Some((kind, code)),
             _ => None,
         }
     }

@@ -9,9 +9,10 @@ use etherparse::{EtherType, IpNumber};
 use filter_common::{DropReason, MAX_HEADERS};
 
 use super::packet::{
-    Arp, ArpAddresses, Bpdu, Bridge, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6,
-    LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Snap, Upper, VlanTag,
+    Arp, ArpAddresses, Bpdu, Bridge, Chunk, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option,
+    Ip6, LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Segment, Snap, Upper, VlanTag,
 };
+use super::quote;
 
 /// Reading ends with the reason, or goes on.
 type Step<T = ()> = Result<T, DropReason>;
@@ -48,6 +49,11 @@ impl<'a> Reader<'a> {
         } else {
             Ok(&self.frame[start..start + count])
         }
+    }
+
+    /// What can be read from `start` on.
+    fn rest(&self, start: usize) -> &'a [u8] {
+        self.frame.get(start..self.end.min(MAX_HEADERS)).unwrap_or_default()
     }
 
     fn link(&mut self, tag: Option<VlanTag>) -> Step {
@@ -186,7 +192,13 @@ impl<'a> Reader<'a> {
         let payload = start + ip.header_length;
         ip.options = ip4_options(self.bytes(start + 20, ip.header_length - 20, DropReason::IpOption)?);
         let (position, more) = (usize::from(u16_at(header, 6) % 0x2000) * 8, header[6] & 0x20 != 0);
-        let part = Fragment { position, more, length: self.end - payload, headers: ip.header_length };
+        let part = Fragment {
+            position,
+            more,
+            length: self.end - payload,
+            identification: u32::from(u16_at(header, 4)),
+            headers: ip.header_length,
+        };
         ip.fragment = (!part.is_atomic()).then_some(part);
         ip.complete = true;
         let protocol = IpNumber(ip.protocol);
@@ -246,6 +258,7 @@ impl<'a> Reader<'a> {
                 position: usize::from(u16_at(header, 2)) / 8 * 8,
                 more: header[3] % 2 == 1,
                 length: self.end - (start + 8),
+                identification: u32_at(header, 4),
                 headers: start - first_start,
             });
             let routing = (kind == IpNumber::IPV6_ROUTE_HEADER).then_some(header[2]);
@@ -323,18 +336,30 @@ impl<'a> Reader<'a> {
                 let header_length = usize::from(header[12] / 16) * 4;
                 let end = (start + header_length).min(self.end).min(MAX_HEADERS);
                 let options = self.frame.get(start + size..end).unwrap_or_default();
+                let segment = Segment {
+                    sequence: u32_at(header, 4),
+                    acknowledgement: u32_at(header, 8),
+                    window: u16_at(header, 14),
+                    scale: window_scale(options),
+                };
                 let options = tcp_options(options, self.strict);
-                Upper::Tcp { ports, header_length, flags: header[13], options }
+                Upper::Tcp { ports, header_length, flags: header[13], options, segment }
             }
             IpNumber::UDP => Upper::Udp { ports, length: usize::from(u16_at(header, 4)) },
             IpNumber::UDP_LITE => Upper::UdpLite { ports, coverage: usize::from(u16_at(header, 4)) },
-            IpNumber::SCTP => Upper::Sctp(ports),
+            IpNumber::SCTP => {
+                Upper::Sctp { ports, tag: u32_at(header, 4), chunk: chunk(self.rest(start + size)) }
+            }
             IpNumber::DCCP => Upper::Dccp(ports),
             IpNumber::IGMP => Upper::Igmp(header[0]),
             IpNumber::IPV6_ICMP if (133..=137).contains(&header[0]) => {
                 return self.neighbour(start, header[0], header[1]);
             }
-            IpNumber::ICMP | IpNumber::IPV6_ICMP => Upper::Icmp { kind: header[0], code: header[1] },
+            IpNumber::ICMP | IpNumber::IPV6_ICMP => {
+                let message = self.rest(start);
+                let identifier = (message.len() >= 6).then(|| u16_at(message, 4));
+                Upper::Icmp { kind: header[0], code: header[1], identifier, quote: quote::read(message, six) }
+            }
             _ => Upper::Security,
         });
         Ok(())
@@ -416,6 +441,31 @@ fn tcp_options(mut bytes: &[u8], strict: bool) -> Vec<u8> {
     kinds
 }
 
+/// The window scale among the options of a TCP header, the last where there are several, as Linux reads it. An
+/// option without a possible length ends the list.
+fn window_scale(mut bytes: &[u8]) -> Option<u8> {
+    let mut scale = None;
+    loop {
+        match *bytes {
+            [] | [0, ..] => return scale,
+            [1, ..] => bytes = &bytes[1..],
+            [kind, length, ..] if length >= 2 && usize::from(length) <= bytes.len() => {
+                if kind == 3 && length == 3 {
+                    scale = Some(bytes[2]);
+                }
+                bytes = &bytes[usize::from(length)..];
+            }
+            _ => return scale,
+        }
+    }
+}
+
+/// The first chunk of an SCTP packet.
+fn chunk(bytes: &[u8]) -> Option<Chunk> {
+    let initiate_tag = (bytes.len() >= 8).then(|| u32_at(bytes, 4));
+    (bytes.len() >= 4).then(|| Chunk { kind: bytes[0], flags: bytes[1], initiate_tag })
+}
+
 /// What a BPDU says behind protocol, version and type (IEEE 802.1D clause 9.3.1).
 fn configuration(body: &[u8]) -> Configuration {
     let bridge = |at: usize| Bridge { priority: u16_at(body, at), mac: mac_at(body, at + 2) };
@@ -432,20 +482,24 @@ fn configuration(body: &[u8]) -> Configuration {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from(bytes[at]) << 8 | u16::from(bytes[at + 1])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) << 16 | u32::from(u16_at(bytes, at + 2))
 }
 
 fn mac_at(bytes: &[u8], at: usize) -> Mac {
     bytes[at..at + 6].try_into().expect("six bytes")
 }
 
-fn ip4_at(bytes: &[u8], at: usize) -> Ipv4Addr {
+pub(super) fn ip4_at(bytes: &[u8], at: usize) -> Ipv4Addr {
     let octets: [u8; 4] = bytes[at..at + 4].try_into().expect("four bytes");
     octets.into()
 }
 
-fn ip6_at(bytes: &[u8], at: usize) -> Ipv6Addr {
+pub(super) fn ip6_at(bytes: &[u8], at: usize) -> Ipv6Addr {
     let octets: [u8; 16] = bytes[at..at + 16].try_into().expect("sixteen bytes");
     octets.into()
 }

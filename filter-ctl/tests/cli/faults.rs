@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 
 use filter_common::maps::MAX_COUNTERS;
 use filter_ctl::compile::compile;
-use filter_ctl::datapath::{Datapath, LoadOptions, PortSpec};
+use filter_ctl::datapath::{Datapath, FlowSpec, LoadOptions, PortSpec};
 use filter_tests::cli::{Done, Operator, with_operator};
 use filter_tests::net::{self, ip, until};
 use filter_tests::not_run::not_run;
@@ -245,6 +245,7 @@ fn a_full_table_is_said_and_changes_nothing() {
             mac: None,
             ip4: &[],
             ip6: &[],
+            flows: FlowSpec::default(),
         };
         let mut datapath = Datapath::open(operator.pins(), LoadOptions::default()).unwrap();
         let prepared = datapath.prepare(&spec).unwrap();

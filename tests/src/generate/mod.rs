@@ -3,20 +3,24 @@
 //! All of them draw from the same small pools of values, so that rules hit. Everything follows from a seed:
 //! a case that fails says how to run it alone.
 
+mod conversation;
 mod frame;
 mod policy;
 pub(crate) mod pool;
 mod profile;
 mod rng;
 mod shrink;
+mod stateful;
 
 use filter_ctl::reference::{Learned, Port};
 
+pub use conversation::{Conversations, Event};
 pub use frame::frame;
 pub use policy::policy;
 pub use profile::{VARIABLES, filter_document, pool_document};
 pub use rng::{Rng, for_each_case};
 pub use shrink::shrink;
+pub use stateful::stateful_policy;
 
 use crate::frames::VM;
 

@@ -164,6 +164,7 @@ fn number_atom(rng: &mut Rng, field: Field, limit: u32) -> Atom {
         Field::Protocol => u32::from(rng.pick(pool::PROTOCOLS)),
         Field::TrafficClass => u32::from(rng.pick(pool::TOS)),
         Field::TcpFlags => u32::from(rng.pick(pool::TCP_FLAGS)),
+        Field::Connection => rng.pick(&[0, 1, 2, 4, 8, 16, 17, 18, 20, 32, 34, 36]),
         Field::TcpOption => u32::from(rng.pick(pool::TCP_OPTIONS)),
         Field::StpType => rng.pick(&[0, 0, 2, 0x80]),
         Field::StpFlags => rng.pick(&[0, 1, 0x80, 0x3c]),
