@@ -258,9 +258,11 @@ fn best(bucket: &Bucket, seen: &Seen<'_>) -> (u32, usize, u32) {
     let (mut score, mut place, mut free) = (u32::MAX as usize, 0, 0);
     for candidate in 0..PLACES {
         let flow = &bucket.flows[candidate];
-        let rank = rank_of(flow, seen);
+        // Which way these came about is of no interest.
+        let rank = forget::<7>(rank_of(flow, seen) as usize, zero) as u32;
         let age = seen.now.0.wrapping_sub(flow.seen.get());
         let age = if age > 0x00ff_ffff { 0x00ff_ffff } else { age };
+        let age = forget::<0x00ff_ffff>(age as usize, zero) as u32;
         let this = (rank << 24 | 0x00ff_ffff - age) as usize;
         if this < score {
             score = this;
@@ -269,7 +271,6 @@ fn best(bucket: &Bucket, seen: &Seen<'_>) -> (u32, usize, u32) {
         if rank <= rank::OVER {
             free += 1;
         }
-        // Which way it came about is of no interest.
         score = forget::<0x7fff_ffff>(score, zero);
         place = forget::<7>(place, zero);
         free = forget::<15>(free, zero);
