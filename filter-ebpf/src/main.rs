@@ -12,6 +12,7 @@
 #![allow(internal_features, reason = "atomic additions have no stable form on the BPF target")]
 #![allow(clippy::inline_always, reason = "a function that is not inlined is a BPF-to-BPF call")]
 
+mod gates;
 mod long_walk;
 mod maps;
 mod opaque;

@@ -13,6 +13,7 @@ mod occupancy;
 mod pins;
 mod publish;
 mod run;
+mod sets;
 mod tables;
 
 use std::fs::File;
@@ -29,6 +30,7 @@ pub use error::DatapathError;
 pub use log::Diagnostics;
 pub use publish::{PortSpec, Prepared, Retired};
 pub use run::LOOPBACK;
+pub use sets::{Added, Contents, Stored};
 
 use occupancy::Occupancy;
 use pins::Pins;

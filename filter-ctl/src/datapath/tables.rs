@@ -3,11 +3,12 @@
 use std::os::fd::AsFd;
 
 use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
-use filter_common::maps::{self, GuardCounters};
+use filter_common::maps::{self, GuardCounters, SetState};
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
 
 use super::error::DatapathError;
 use super::mapped::{Layout, Mapped, Plain};
+use super::sets::SetTables;
 
 /// All maps that the classifiers share with us.
 pub(super) struct Tables {
@@ -17,6 +18,8 @@ pub(super) struct Tables {
     pub(super) rules: Mapped<u32>,
     pub(super) guard: Mapped<GuardCounters>,
     pub(super) learned: Mapped<Learned>,
+    pub(super) set_states: Mapped<SetState>,
+    pub(super) sets: SetTables,
     counters: PerCpuArray<MapData, [u64; 2]>,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
@@ -40,6 +43,8 @@ impl Tables {
             rules: mapped(&get(maps::RULES)?, maps::RULES, Packed, maps::MAX_RULES)?,
             guard: mapped(&get(maps::GUARD)?, maps::GUARD, Elements, 1)?,
             learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
+            set_states: mapped(&get(maps::SET_STATES)?, maps::SET_STATES, Elements, 1)?,
+            sets: SetTables::open(&mut get)?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
             cpus: aya::util::nr_cpus()

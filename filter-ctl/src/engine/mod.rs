@@ -13,6 +13,7 @@ mod explain;
 mod import;
 mod planned;
 mod profiles;
+mod sets;
 mod view;
 mod warning;
 

@@ -6,6 +6,7 @@
 
 mod eval;
 mod explain;
+mod gates;
 mod guard;
 mod packet;
 mod read;
@@ -17,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use filter_common::{Direction, DropReason, Outcome, Verdict};
 
 pub use eval::Value;
+pub use gates::{Gates, Members, Sets};
 pub use packet::{
     Arp, ArpAddresses, Bpdu, Bridge, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option, Ip6,
     LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Snap, Upper, VlanTag,
@@ -62,10 +64,22 @@ pub struct Judgement {
 }
 
 /// Judges one frame: its bytes with the tags that are in them, and the tag that was taken out of them.
-/// `port.learned` changes as the data path's would.
+/// `port.learned` changes as the data path's would. For policies that ask no gates.
 pub fn judge(
     policy: &Policy,
     port: &mut Port,
+    direction: Direction,
+    frame: &[u8],
+    tag: Option<VlanTag>,
+) -> Judgement {
+    judge_with(policy, port, &mut Sets::default(), direction, frame, tag)
+}
+
+/// The same, with who answers the gates.
+pub fn judge_with(
+    policy: &Policy,
+    port: &mut Port,
+    gates: &mut dyn Gates,
     direction: Direction,
     frame: &[u8],
     tag: Option<VlanTag>,
@@ -82,7 +96,7 @@ pub fn judge(
         port.learned = before;
         return Judgement { outcome: Outcome::guard(DropReason::NotLearned), hits: Vec::new(), packet };
     }
-    let (outcome, hits) = eval::run(policy.program(direction), &packet, &port.own());
+    let (outcome, hits) = eval::run(policy.program(direction), &packet, &port.own(), gates);
     // What the policy does not let through taught nothing.
     if outcome.verdict == Verdict::Drop {
         port.learned = before;

@@ -266,7 +266,7 @@ impl Resolver<'_> {
             self.path.push(profile.name.clone());
             let rule = self.rule(&profile.name, RuleKind::Default, "default");
             self.path.pop();
-            steps.push(Step { when: vec![], rule: Some(rule), then: Then::Verdict(verdict) });
+            steps.push(Step::new(vec![], Some(rule), Then::Verdict(verdict)));
         }
         let behind = steps.len();
         for jump in jumps {
@@ -314,7 +314,7 @@ impl Resolver<'_> {
                             Then::Go(usize::MAX)
                         }
                     };
-                    steps.push(Step { when, rule: Some(rule), then });
+                    steps.push(Step::new(when, Some(rule), then));
                 }
             }
             if steps.len() > MAX_STEPS {

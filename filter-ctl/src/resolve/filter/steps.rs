@@ -113,7 +113,7 @@ impl Resolver<'_> {
                 When::Is(!Test::number(Field::Snap, 1)),
             ];
             let mut outside = Part { last: false, open: vec![steps.len()] };
-            steps.push(Step { when: plain, rule: None, then: Then::Go(usize::MAX) });
+            steps.push(Step::new(plain, None, Then::Go(usize::MAX)));
             let mut view = View { link_type: Field::TagType, part: &mut outside, tags: Some(&mut link) };
             self.link_layer(profile, &layers.link, &mut view, steps)?;
             outside.close(steps);
@@ -134,7 +134,7 @@ impl Resolver<'_> {
         }
         if passes {
             let rule = self.rule(&profile.name, RuleKind::Default, "default");
-            steps.push(Step { when: vec![], rule: Some(rule), then: Then::Verdict(Verdict::Pass) });
+            steps.push(Step::new(vec![], Some(rule), Then::Verdict(Verdict::Pass)));
         }
         if steps.len() > MAX_STEPS {
             let message = format!("more than {MAX_STEPS} rules, references to references included");
@@ -165,7 +165,7 @@ impl Resolver<'_> {
                         self.rule(&profile.name, kind, &format!("end of chain {chain}"))
                     });
                     let then = view.part.accept(steps.len());
-                    steps.push(Step { when: enters.into_iter().map(When::Is).collect(), rule, then });
+                    steps.push(Step::new(enters.into_iter().map(When::Is).collect(), rule, then));
                     let behind = steps.len();
                     for step in returns.into_iter().flatten() {
                         steps[step].then = Then::Go(behind);
@@ -232,7 +232,7 @@ impl Resolver<'_> {
                 None => view.part_of(instance).accept(step),
             },
         };
-        steps.push(Step { when, rule: Some(rule), then });
+        steps.push(Step::new(when, Some(rule), then));
         Ok(())
     }
 }
