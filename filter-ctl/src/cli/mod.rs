@@ -30,7 +30,7 @@ use failure::{CHECK, Failure, INVALID, NOT_FOUND};
 use crate::datapath::{Datapath, DatapathError, LoadOptions};
 use crate::engine::{self, Engine, EngineError, Explainer};
 use crate::model::ProfileName;
-use crate::store::{Folders, Profiles};
+use crate::store::{Folders, Profiles, Sets};
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
@@ -127,7 +127,9 @@ impl Context {
     }
 
     fn profiles(&self) -> Result<Profiles, Failure> {
-        Profiles::load(&self.folders.profiles).map_err(|error| self.failure(&error.into()))
+        Profiles::load(&self.folders.profiles)
+            .and_then(|profiles| profiles.with_sets(&Sets::new(&self.folders.sets)))
+            .map_err(|error| self.failure(&error.into()))
     }
 
     fn failure(&self, error: &EngineError) -> Failure {
@@ -223,7 +225,12 @@ impl Context {
             if let Some(folder) = &args.profile_dir {
                 profiles::add_folder(&mut profiles, folder)?;
             }
-            Explainer::for_binding(&profiles, &args.binding(), LoadOptions::default())
+            Explainer::for_binding(
+                &profiles,
+                &Sets::new(&self.folders.sets),
+                &args.binding(),
+                LoadOptions::default(),
+            )
                 .map_err(|error| self.failure(&error))?
         };
         let mut disagreements = 0;

@@ -155,6 +155,19 @@ impl Contents {
         }
     }
 
+    /// Whether packets with this element are members: of a network, those in any network that it lies in.
+    pub fn matches(&self, member: &SetMember) -> Result<bool, DatapathError> {
+        match (&self.0, Stored::from(member)) {
+            (Map::Networks(networks), Stored::Network { prefix, address }) => {
+                match networks.get(&Prefix::new(prefix, address), 0) {
+                    Err(error) if is_missing(&error) => Ok(false),
+                    found => found.map(|_| true).map_err(|error| failed(self.kind(), &error)),
+                }
+            }
+            _ => self.has(member),
+        }
+    }
+
     /// How many there are. It goes through them all: for tests.
     #[doc(hidden)]
     pub fn count(&self) -> usize {

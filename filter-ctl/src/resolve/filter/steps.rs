@@ -14,6 +14,7 @@ use filter_common::parse::ether_type;
 use filter_common::{Direction, Verdict};
 
 use super::conditions::{conditions, to_stp_group};
+use super::sets;
 use super::layers::{IpLayer, Layers, LinkEntry, LinkLayer, Placed};
 use super::tree::{Instance, Tree};
 use super::variables::Table;
@@ -212,27 +213,32 @@ impl Resolver<'_> {
             None => format!("#{}", instance.number),
         });
         let rule = self.rule(instance.filter, kind, &instance.identity);
-        let Some(mut when) = conditions(instance, *placement, view.link_type, self.mode).map_err(error)?
-        else {
-            return Ok(());
-        };
-        if let Some(enters) = enters {
-            when.insert(0, When::Is(enters.clone()));
+        // A step asks for one set: a rule over a list of sets is a step for each.
+        for instance in &instance.split_at(AttributeName::Ipset) {
+            let Some(mut when) =
+                conditions(instance, *placement, view.link_type, self.mode).map_err(error)?
+            else {
+                continue;
+            };
+            if let Some(enters) = enters {
+                when.insert(0, When::Is(enters.clone()));
+            }
+            let gate = sets::gate(instance, *placement, self.mode, self.library).map_err(error)?;
+            let step = steps.len();
+            let then = match instance.rule.action {
+                RuleAction::Accept => view.part_of(instance).accept(step),
+                RuleAction::Drop | RuleAction::Reject => Then::Verdict(Verdict::Drop),
+                RuleAction::Continue => Then::Go(step + 1),
+                RuleAction::Return => match returns {
+                    Some(returns) => {
+                        returns.push(step);
+                        Then::Go(usize::MAX)
+                    }
+                    None => view.part_of(instance).accept(step),
+                },
+            };
+            steps.push(Step::new(when, Some(rule), then).with_gates(gate.into_iter().collect()));
         }
-        let step = steps.len();
-        let then = match instance.rule.action {
-            RuleAction::Accept => view.part_of(instance).accept(step),
-            RuleAction::Drop | RuleAction::Reject => Then::Verdict(Verdict::Drop),
-            RuleAction::Continue => Then::Go(step + 1),
-            RuleAction::Return => match returns {
-                Some(returns) => {
-                    returns.push(step);
-                    Then::Go(usize::MAX)
-                }
-                None => view.part_of(instance).accept(step),
-            },
-        };
-        steps.push(Step::new(when, Some(rule), then));
         Ok(())
     }
 }
