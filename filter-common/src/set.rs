@@ -63,9 +63,9 @@ pub fn address_port_member(address: IpAddr, protocol: u8, port: u16) -> Member {
 }
 
 /// The member that is this MAC address.
-pub fn mac_member([a, b, c, d, e, f]: [u8; 6]) -> Member {
-    let high = u32::from(u16::from_be_bytes([a, b]));
-    [family::MAC, 0, high, u32::from_be_bytes([c, d, e, f]), 0, 0]
+pub fn mac_member([first, second, rest @ ..]: [u8; 6]) -> Member {
+    let high = u32::from(u16::from_be_bytes([first, second]));
+    [family::MAC, 0, high, u32::from_be_bytes(rest), 0, 0]
 }
 
 /// An address as it lies among networks. The prefix of a network is [`FAMILY_BITS`] longer than its own.

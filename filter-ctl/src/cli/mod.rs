@@ -9,6 +9,7 @@ mod frames;
 mod import;
 mod profiles;
 mod progress;
+mod sets;
 mod show;
 mod table;
 mod virsh;
@@ -91,6 +92,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::BindingList => context.binding_list(),
         Command::BindingDumpxml { port } => context.binding_dumpxml(&port),
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
+        Command::Set { command } => context.set(command),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
