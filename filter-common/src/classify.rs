@@ -7,14 +7,13 @@ use crate::parse::{Parsed, parse, parse_plain};
 use crate::record::{LEARNED_IP4, LEARNED_MAC, record_flags};
 use crate::track::BEGINS;
 use crate::{
-    Cause, Class, Direction, DropReason, Frame, Key, Nodes, Outcome, PortRecord, Verdict, Walk, connection,
-    short_walk,
+    Cause, Class, Direction, DropReason, Frame, Key, Nodes, Outcome, PortRecord, Verdict, Visit, Walk,
+    connection, short_walk,
 };
 
-/// What a packet changes, and what of it comes back: counters and learned addresses.
-pub trait Effects {
-    /// Counts a rule that matched and let the packet go on.
-    fn hit(&mut self, rule: u32);
+/// What a packet changes, and what of it comes back: counters, learned addresses, and, as a [`Visit`]or of the walk,
+/// answers to gates.
+pub trait Effects: Visit {
     /// The learned MAC address ([`Learned::mac`](crate::Learned::mac)), 0 if none is.
     fn learned_mac(&self) -> u64;
     /// Learns the MAC address unless there is one, and returns the one that holds.
@@ -39,7 +38,7 @@ pub trait Effects {
     where
         Self: Sized,
     {
-        walk.finish(nodes, key, |rule| self.hit(rule))
+        walk.finish(nodes, key, self)
     }
 }
 
@@ -119,7 +118,7 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     }
     let root = record.roots[class.root(direction)];
     let lesson = identity.lesson;
-    let outcome = match short_walk(nodes, key, root, |rule| effects.hit(rule)) {
+    let outcome = match short_walk(nodes, key, root, effects) {
         Ok(outcome) => outcome,
         Err(walk) => effects.walk_on(walk, nodes, key),
     };

@@ -19,6 +19,12 @@ pub const COUNTERS: &str = "filter_counters";
 pub const GUARD: &str = "filter_guard";
 /// What was learned: [`Learned`](crate::Learned), by the port's number.
 pub const LEARNED: &str = "filter_learned";
+/// What is in named sets, by the set's number: maps of [`Member`](crate::Member)s, made and replaced by user space.
+pub const SETS: &str = "filter_sets";
+/// The same for sets of networks: tries of prefixes of [`NetworkAddress`](crate::NetworkAddress)es.
+pub const NETWORKS: &str = "filter_networks";
+/// Which contents of a set the two above hold: [`SetState`], by the set's number.
+pub const SET_STATES: &str = "filter_setstate";
 /// A map of maps whose update waits until no packet is in a program any more. It holds nothing.
 pub const GRACE: &str = "filter_grace";
 
@@ -28,7 +34,10 @@ pub const FLOWS: &str = "filter_flows";
 pub const SETTINGS: &str = "filter_settings";
 
 /// All of them but the log's ring buffer.
-pub const ALL: [&str; 10] = [IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, GRACE, FLOWS, SETTINGS];
+pub const ALL: [&str; 13] = [
+    IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, SETS, NETWORKS, SET_STATES, GRACE, FLOWS,
+    SETTINGS,
+];
 
 /// The classifier of [`Direction::Out`].
 pub const PROGRAM_OUT: &str = "filter_vm_out";
@@ -58,6 +67,11 @@ pub const MAX_RULES: usize = 1 << 20;
 /// Counters; number 0 takes what has none. Each is 16 bytes a CPU, so there are no more than 32 for each port.
 pub const MAX_COUNTERS: usize = 32 * MAX_PORTS;
 
+/// Named sets. Numbers of sets are below this one.
+pub const MAX_SETS: usize = 1 << 12;
+/// Members of one set.
+pub const MAX_MEMBERS: usize = 1_000_000;
+
 /// All nodes as one value, so that a step of the walk is a mask and an addition, not a lookup.
 #[repr(C)]
 pub struct NodePool {
@@ -82,6 +96,17 @@ pub struct GuardCounters {
     pub r#in: [u64; DropReason::TABLE],
 }
 
+/// What user space knows of the contents that the kernel has of a set. The classifiers do not read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SetState {
+    /// Version of the set's file; 0 where the kernel has nothing of a set.
+    pub version: u64,
+    /// Bytes of that file that have been carried out.
+    pub applied: u64,
+}
+
+const _: () = assert!(size_of::<SetState>() == 16);
 const _: () = assert!(MAX_NODES.is_power_of_two() && MAX_RULES.is_power_of_two());
 const _: () = assert!(MAX_NODES - 1 <= crate::MAX_NODE_INDEX as usize);
 const _: () = assert!(MAX_SLOTS - 1 <= crate::slot::INDEX as usize);

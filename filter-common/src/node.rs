@@ -3,6 +3,8 @@
 //! A node is 16 bytes; edges are indices into one array that holds the graphs of all ports. The compiler in
 //! user space builds acyclic graphs; the walk is bounded whatever the array holds.
 
+use crate::Question;
+
 /// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -23,6 +25,9 @@ pub enum Op {
     /// found a lower one. Where the best is at most `span` no graph behind can find a better one: go to where the
     /// best said, its `yes` edge. Else to `no`, the next graph.
     Candidate = 6,
+    /// Ask what the key does not say: a question of kind `word` about number `lo`, with the detail `span`. Go to `yes`,
+    /// else to `no`.
+    Ask = 7,
 }
 
 /// One node as it lies in the kernel's map.
@@ -125,6 +130,15 @@ pub enum NodeKind {
         /// The next graph.
         next: u32,
     },
+    /// See [`Op::Ask`].
+    Ask {
+        /// What is asked.
+        question: Question,
+        /// Edge where the answer is yes.
+        yes: u32,
+        /// Edge where it is no.
+        no: u32,
+    },
 }
 
 /// The priority of a [`NodeKind::Candidate`] of a graph in which nothing matched.
@@ -158,6 +172,9 @@ impl Node {
             NodeKind::Candidate { priority, enough, target, next } => {
                 Self { lo: priority, span: enough, yes: pack(Op::Candidate, 0, target), no: next }
             }
+            NodeKind::Ask { question: Question { kind, number, detail }, yes, no } => {
+                Self { lo: number, span: detail, yes: pack(Op::Ask, kind, yes), no }
+            }
         }
     }
 
@@ -173,13 +190,19 @@ impl Node {
         (self.yes >> INDEX_BITS) & ((1 << WORD_BITS) - 1)
     }
 
+    /// What an [`Op::Ask`] node asks.
+    #[inline(always)]
+    pub const fn question(self) -> Question {
+        Question { kind: self.word(), number: self.lo, detail: self.span }
+    }
+
     /// The `yes` edge, or the first child.
     #[inline(always)]
     pub const fn target(self) -> u32 {
         self.yes & MAX_NODE_INDEX
     }
 
-    /// Takes the node apart; `None` where its operation is not one of [`Op`].
+    /// Takes the node apart; `None` where its operation is not one of [`Op`], which all numbers of three bits are.
     pub const fn kind(self) -> Option<NodeKind> {
         let (word, target) = (self.word(), self.target());
         let (lo, span, no) = (self.lo, self.span, self.no);
@@ -191,6 +214,7 @@ impl Node {
             4 => NodeKind::Mask { word, mask: lo, value: span, yes: target, no },
             5 => NodeKind::Hit { rule: lo, next: no },
             6 => NodeKind::Candidate { priority: lo, enough: span, target, next: no },
+            7 => NodeKind::Ask { question: self.question(), yes: target, no },
             _ => return None,
         })
     }

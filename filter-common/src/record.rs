@@ -5,8 +5,8 @@
 
 use crate::{Class, Direction};
 
-/// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), and of
-/// the drop reasons' numbers.
+/// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), of the
+/// [`Question`](crate::Question)s, of what [`maps`](crate::maps) declares, and of the drop reasons' numbers.
 /// Pinned maps of another version are never touched.
 pub const ABI_VERSION: u32 = 4;
 

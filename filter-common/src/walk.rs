@@ -5,7 +5,7 @@
 //! loop that costs the verifier nothing and each step a call.
 
 use crate::node::{NO_MATCH, Op};
-use crate::{Cause, DropReason, Key, Node, Outcome, Verdict};
+use crate::{Cause, DropReason, Key, Node, Outcome, Question, Verdict};
 
 /// Steps of a walk that are taken in the quick loop.
 pub const SHORT_WALK: usize = 128;
@@ -23,6 +23,28 @@ pub trait Nodes {
 impl Nodes for [Node] {
     fn node(&self, index: u32) -> Option<Node> {
         self.get(index as usize).copied()
+    }
+}
+
+/// Whom a walk tells of what it meets, and asks what the key does not say.
+///
+/// A function of a rule's number is one for graphs that ask nothing: it counts, and says no.
+pub trait Visit {
+    /// Counts a rule that matched and let the packet go on.
+    fn hit(&mut self, rule: u32);
+    /// Answers the question of an [`Ask`](crate::NodeKind::Ask) node.
+    fn ask(&mut self, question: Question, key: &Key) -> bool;
+}
+
+impl<F: FnMut(u32)> Visit for F {
+    #[inline(always)]
+    fn hit(&mut self, rule: u32) {
+        self(rule);
+    }
+
+    #[inline(always)]
+    fn ask(&mut self, _: Question, _: &Key) -> bool {
+        false
     }
 }
 
@@ -45,13 +67,14 @@ impl Walk {
         Self { index: root, best: NO_MATCH, target: 0 }
     }
 
-    /// Takes a step, calls `hit` if it counts a rule, and says what the graph decides if it was the last.
+    /// Takes a step, with `visitor` if it counts a rule or asks something, and says what the graph decides if it was
+    /// the last.
     #[inline(always)]
-    pub fn step<N: Nodes + ?Sized>(
+    pub fn step<N: Nodes + ?Sized, V: Visit>(
         &mut self,
         nodes: &N,
         key: &Key,
-        mut hit: impl FnMut(u32),
+        visitor: &mut V,
     ) -> Option<Outcome> {
         let Some(node) = nodes.node(self.index) else { return Some(Outcome::guard(DropReason::GraphFault)) };
         let op = node.op();
@@ -69,7 +92,7 @@ impl Walk {
             let child = (word & node.span).wrapping_mul(node.lo).wrapping_shr(node.no);
             self.index = node.target().wrapping_add(child);
         } else if op == Op::Hit as u32 {
-            hit(node.lo);
+            visitor.hit(node.lo);
             self.index = node.no;
         } else if op == Op::Candidate as u32 {
             if node.lo < self.best {
@@ -84,7 +107,8 @@ impl Walk {
                 *self = Self::from(self.target);
             }
         } else {
-            return Some(Outcome::guard(DropReason::GraphFault));
+            // The only operation left: three bits have no others.
+            self.index = if visitor.ask(node.question(), key) { node.target() } else { node.no };
         }
         None
     }
@@ -102,9 +126,9 @@ impl Walk {
     }
 
     /// Goes on to the end, in a plain loop.
-    pub fn finish<N: Nodes + ?Sized>(mut self, nodes: &N, key: &Key, mut hit: impl FnMut(u32)) -> Outcome {
+    pub fn finish<N: Nodes + ?Sized, V: Visit>(mut self, nodes: &N, key: &Key, visitor: &mut V) -> Outcome {
         for _ in SHORT_WALK..MAX_STEPS {
-            if let Some(outcome) = self.step(nodes, key, &mut hit) {
+            if let Some(outcome) = self.step(nodes, key, visitor) {
                 return outcome;
             }
         }
@@ -112,18 +136,18 @@ impl Walk {
     }
 }
 
-/// Walks from `root`, calls `hit` for each rule counted on the way (not the deciding one), and says what the
-/// graph decides; or where the walk stands after [`SHORT_WALK`] steps.
+/// Walks from `root`, tells `visitor` of each rule counted on the way (not the deciding one), asks it what is to be
+/// asked, and says what the graph decides; or where the walk stands after [`SHORT_WALK`] steps.
 #[inline(always)]
-pub fn short_walk<N: Nodes + ?Sized>(
+pub fn short_walk<N: Nodes + ?Sized, V: Visit>(
     nodes: &N,
     key: &Key,
     root: u32,
-    mut hit: impl FnMut(u32),
+    visitor: &mut V,
 ) -> Result<Outcome, Walk> {
     let mut walk = Walk::from(root);
     for _ in 0..SHORT_WALK {
-        if let Some(outcome) = walk.step(nodes, key, &mut hit) {
+        if let Some(outcome) = walk.step(nodes, key, visitor) {
             return Ok(outcome);
         }
     }
@@ -131,10 +155,10 @@ pub fn short_walk<N: Nodes + ?Sized>(
 }
 
 /// The whole walk, however long; see [`short_walk`].
-pub fn walk<N: Nodes + ?Sized>(nodes: &N, key: &Key, root: u32, mut hit: impl FnMut(u32)) -> Outcome {
-    match short_walk(nodes, key, root, &mut hit) {
+pub fn walk<N: Nodes + ?Sized, V: Visit>(nodes: &N, key: &Key, root: u32, visitor: &mut V) -> Outcome {
+    match short_walk(nodes, key, root, visitor) {
         Ok(outcome) => outcome,
-        Err(walk) => walk.finish(nodes, key, hit),
+        Err(walk) => walk.finish(nodes, key, visitor),
     }
 }
 
@@ -158,7 +182,7 @@ mod tests {
             *node = Node::new(*kind);
         }
         let mut hits = [0; 2];
-        let outcome = walk(&nodes[..kinds.len()], &key(value), 0, |rule| hits[rule as usize] += 1);
+        let outcome = walk(&nodes[..kinds.len()], &key(value), 0, &mut |rule| hits[rule as usize] += 1);
         (outcome, hits)
     }
 
@@ -242,11 +266,44 @@ mod tests {
         ]
         .map(Node::new);
         for (port, rule) in [(0, 9), (1, 5), (2, 3), (3, 3), (4, 7), (5, 5), (6, 3), (7, 3)] {
-            let outcome = walk(&nodes[..], &key(port), 0, |_| ());
+            let outcome = walk(&nodes[..], &key(port), 0, &mut |_| ());
             assert_eq!(outcome, Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) }, "{port:b}");
         }
         let lost = [candidate(NO_MATCH, NO_MATCH, 0, 0)].map(Node::new);
-        assert_eq!(walk(&lost[..], &key(0), 0, |_| ()), Outcome::guard(DropReason::GraphFault));
+        assert_eq!(walk(&lost[..], &key(0), 0, &mut |_| ()), Outcome::guard(DropReason::GraphFault));
+    }
+
+    /// Says yes to even details, and notes what it was asked.
+    #[derive(Default)]
+    struct Even {
+        asked: [u32; 4],
+        count: usize,
+    }
+
+    impl Visit for Even {
+        fn hit(&mut self, _: u32) {}
+
+        fn ask(&mut self, question: Question, _: &Key) -> bool {
+            assert_eq!((question.kind, question.number), (3, 9));
+            self.asked[self.count] = question.detail;
+            self.count += 1;
+            question.detail.is_multiple_of(2)
+        }
+    }
+
+    #[test]
+    fn an_answer_says_where_to_go_on() {
+        let ask =
+            |detail, yes, no| NodeKind::Ask { question: Question { kind: 3, number: 9, detail }, yes, no };
+        let nodes = [ask(4, 1, 2), ask(7, 2, 3), PASS, ask(u32::MAX, 2, 4), DROP].map(Node::new);
+        for node in nodes {
+            assert_eq!(node.kind().map(Node::new), Some(node), "it is what it was made of");
+        }
+        let mut even = Even::default();
+        let outcome = walk(&nodes[..], &key(0), 0, &mut even);
+        assert_eq!((outcome.cause, &even.asked[..even.count]), (Cause::Rule(8), &[4, 7, u32::MAX][..]));
+        let outcome = walk(&nodes[..], &key(0), 0, &mut |_| ());
+        assert_eq!(outcome.cause, Cause::Rule(7), "who cannot be asked says no");
     }
 
     #[test]
@@ -257,9 +314,9 @@ mod tests {
         }
         nodes[SHORT_WALK + 9] = Node::new(PASS);
         let mut hits = 0;
-        let stopped = short_walk(&nodes[..], &key(0), 0, |_| ()).unwrap_err();
+        let stopped = short_walk(&nodes[..], &key(0), 0, &mut |_| ()).unwrap_err();
         assert_eq!(Walk::from_words(stopped.to_words()), stopped);
-        let outcome = walk(&nodes[..], &key(0), 0, |_| hits += 1);
+        let outcome = walk(&nodes[..], &key(0), 0, &mut |_| hits += 1);
         assert_eq!((outcome.cause, hits), (Cause::Rule(7), SHORT_WALK + 9));
     }
 
@@ -269,7 +326,5 @@ mod tests {
         assert_eq!(decide(&lost, 0).0, Outcome::guard(DropReason::GraphFault));
         let cycle = [NodeKind::Hit { rule: 0, next: 0 }];
         assert_eq!(decide(&cycle, 0).0, Outcome::guard(DropReason::StepLimit));
-        let unknown = [Node { lo: 0, span: 0, yes: 7 << 29, no: 0 }];
-        assert_eq!(walk(&unknown[..], &key(0), 0, |_| ()), Outcome::guard(DropReason::GraphFault));
     }
 }

@@ -5,6 +5,7 @@ pub mod compile;
 pub mod convert;
 pub mod datapath;
 pub mod engine;
+pub mod ipset;
 pub mod model;
 pub mod netdev;
 pub mod policy;

@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use filter_common::{DropReason, Effects, Key, MAX_STEPS, Outcome, PortRecord, SHORT_WALK, Walk};
+use filter_common::{DropReason, Key, MAX_STEPS, Outcome, PortRecord, SHORT_WALK, Walk};
 
 use crate::port::{PortEffects, Weight};
 use crate::{Pool, maps};
@@ -49,7 +49,7 @@ unsafe extern "C" fn step(_: u32, state: *mut State<'_>) -> i64 {
     // SAFETY: `finish_words` passes its state.
     let state = unsafe { &mut *state };
     let outcome = match maps::NODES.get_ptr(0) {
-        Some(pool) => state.walk.step(&Pool(pool), state.key, |rule| state.effects.hit(rule)),
+        Some(pool) => state.walk.step(&Pool(pool), state.key, &mut state.effects),
         None => Some(Outcome::guard(DropReason::GraphFault)),
     };
     match outcome {

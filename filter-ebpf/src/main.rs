@@ -13,6 +13,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is a BPF-to-BPF call")]
 
 mod connections;
+mod gates;
 mod long_walk;
 mod maps;
 mod opaque;

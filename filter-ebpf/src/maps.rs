@@ -2,13 +2,15 @@
 //!
 //! Sizes and what each is for stand in [`filter_common::maps`].
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray};
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use filter_common::maps::{
-    GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SLOTS, MAX_TABLES, NodePool, RulePool,
+    GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SETS, MAX_SLOTS, MAX_TABLES, NodePool, RulePool,
+    SetState,
 };
 use filter_common::track::{Bucket, Settings};
-use filter_common::{Counter, Key, Learned, PortRecord};
+use filter_common::{Counter, Key, Learned, Member, NetworkAddress, PortRecord};
 
 /// `BPF_F_MMAPABLE`: user space writes graphs and reads counters without a system call each.
 const MMAPABLE: usize = 1 << 10;
@@ -40,6 +42,18 @@ pub static LEARNED: Array<Learned, MAX_PORTS, MMAPABLE> = Array::new();
 /// quarter of the stack that they have for all the functions they call.
 #[btf_map(name = "filter_key")]
 pub static KEY: PerCpuArray<Key, 1> = PerCpuArray::new();
+
+/// Members take memory as they come, not for as many as there could be.
+type Members = HashMap<Member, u32, 1, { BPF_F_NO_PREALLOC as usize }>;
+
+#[btf_map(name = "filter_sets")]
+pub static SETS: ArrayOfMaps<Members, MAX_SETS> = ArrayOfMaps::new();
+
+#[btf_map(name = "filter_networks")]
+pub static NETWORKS: ArrayOfMaps<LpmTrie<NetworkAddress, u32, 1>, MAX_SETS> = ArrayOfMaps::new();
+
+#[btf_map(name = "filter_setstate")]
+pub static SET_STATES: Array<SetState, MAX_SETS, MMAPABLE> = Array::new();
 
 #[btf_map(name = "filter_grace")]
 pub static GRACE: ArrayOfMaps<Array<u32, 1, 0>, 1> = ArrayOfMaps::new();

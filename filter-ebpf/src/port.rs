@@ -5,13 +5,15 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 use aya_ebpf::bindings::__sk_buff;
 use filter_common::maps::{GuardCounters, MAX_RULES};
 use filter_common::track;
-use filter_common::{Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, Packet, PortRecord, Walk};
+use filter_common::{
+    Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, Packet, PortRecord, Question, Visit, Walk,
+};
 
 use crate::connections::{
     NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_track, passed,
 };
 use crate::opaque::opaque;
-use crate::{long_walk, maps};
+use crate::{gates, long_walk, maps};
 
 /// What a packet counts for.
 #[derive(Clone, Copy)]
@@ -86,12 +88,19 @@ pub fn count_guard(port: u32, direction: Direction, reason: DropReason, packets:
     }
 }
 
-impl Effects for PortEffects<'_> {
+impl Visit for PortEffects<'_> {
     #[inline(always)]
     fn hit(&mut self, rule: u32) {
         self.count(rule);
     }
 
+    #[inline(always)]
+    fn ask(&mut self, question: Question, key: &Key) -> bool {
+        gates::ask(question, key)
+    }
+}
+
+impl Effects for PortEffects<'_> {
     #[inline(always)]
     fn learned_mac(&self) -> u64 {
         self.learned().map_or(0, |learned| {

@@ -225,7 +225,7 @@ impl Rules {
     /// A step that gives a verdict, under the rule of that name, where all tests hold.
     pub fn verdict(&mut self, name: &str, when: Vec<Test>, verdict: Verdict) -> Step {
         let when = when.into_iter().map(When::Is).collect();
-        Step { when, rule: Some(self.rule(name)), then: Then::Verdict(verdict) }
+        Step::new(when, Some(self.rule(name)), Then::Verdict(verdict))
     }
 
     /// A policy of these rules, with one program for frames from the VM and one for frames to it.

@@ -3,14 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use filter_common::{
-    Direction, DropReason, Effects, Key, LEARNED_IP4, LEARNED_MAC, Packet, PortRecord, SliceFrame, Tag,
-    classify,
+    Direction, DropReason, Effects, Key, LEARNED_IP4, LEARNED_MAC, NetworkAddress, PortRecord, Question,
+    SliceFrame, Tag, Visit, classify, element, member_of, network_of, question,
 };
 use filter_ctl::compile::Image;
-use filter_ctl::policy::Policy;
-use filter_ctl::reference::{Learned, Port, VlanTag, judge};
+use filter_ctl::datapath::Stored;
+use filter_ctl::model::SetMember;
+use filter_ctl::policy::{Gate, Policy};
+use filter_ctl::reference::{Gates, Learned, Packet, Port, Sets, VlanTag, judge_with};
 
-use crate::generate::{Rng, frame};
+use crate::generate::{self, Rng, frame};
 use crate::ports::flags;
 
 /// A frame on its way.
@@ -42,19 +44,68 @@ impl Sent {
     }
 }
 
-/// What the data path keeps of a port.
+/// What the data path keeps of a port, and the sets there are.
 #[derive(Default)]
-struct Memory {
+struct Memory<'a> {
     hits: Vec<u32>,
+    asked: Vec<u32>,
     mac: u64,
     ip4: u64,
+    sets: &'a [(u32, Vec<SetMember>)],
 }
 
-impl Effects for Memory {
+impl Visit for Memory<'_> {
     fn hit(&mut self, rule: u32) {
         self.hits.push(rule);
     }
 
+    fn ask(&mut self, question: Question, key: &Key) -> bool {
+        self.asked.push(question.number);
+        assert_eq!(question.kind, question::SET, "{question:?}");
+        let set = self.sets.iter().find(|(number, _)| *number == question.number);
+        let Some((_, members)) = set else { return false };
+        if question.detail & element::KIND == element::NETWORK {
+            let address = network_of(key, question.detail);
+            return members.iter().any(|member| match Stored::from(member) {
+                Stored::Network { prefix, address: network } => begin_alike(&address, &network, prefix),
+                Stored::Member(_) => false,
+            });
+        }
+        let Some(element) = member_of(key, question.detail) else { return false };
+        members.iter().any(|member| Stored::from(member) == Stored::Member(element))
+    }
+}
+
+/// Whether so many bits are equal, as the kernel's trie sees them.
+fn begin_alike(one: &NetworkAddress, other: &NetworkAddress, bits: u32) -> bool {
+    let bit = |words: &NetworkAddress, bit: u32| {
+        let byte = words[bit as usize / 32].to_ne_bytes()[bit as usize % 32 / 8];
+        byte >> (7 - bit % 8) & 1
+    };
+    (0..bits).all(|at| bit(one, at) == bit(other, at))
+}
+
+/// Answers as the reference does, and notes which sets it was asked for.
+struct Noted {
+    sets: Sets,
+    asked: Vec<u32>,
+}
+
+impl Gates for Noted {
+    fn ask(&mut self, gate: &Gate, packet: &Packet) -> bool {
+        let Gate::Set { set, .. } = gate;
+        self.asked.push(set.number);
+        self.sets.ask(gate, packet)
+    }
+}
+
+/// Whether what was asked first was asked again, in the same order, perhaps among other things.
+fn is_among(asked: &[u32], all: &[u32]) -> bool {
+    let mut all = all.iter();
+    asked.iter().all(|number| all.any(|other| other == number))
+}
+
+impl Effects for Memory<'_> {
     fn learned_mac(&self) -> u64 {
         self.mac
     }
@@ -77,26 +128,26 @@ impl Effects for Memory {
         self.ip4
     }
 
-    fn track(&mut self, _: &Packet<'_>) -> u32 {
+    fn track(&mut self, _: &filter_common::Packet<'_>) -> u32 {
         0
     }
 
-    fn begin(&mut self, _: &Packet<'_>, _: u32) -> Result<(), DropReason> {
+    fn begin(&mut self, _: &filter_common::Packet<'_>, _: u32) -> Result<(), DropReason> {
         Ok(())
     }
 
-    fn note_fragment(&mut self, _: &Packet<'_>, _: u32) {}
+    fn note_fragment(&mut self, _: &filter_common::Packet<'_>, _: u32) {}
 
-    fn follow_fragment(&mut self, _: &Packet<'_>) -> Option<u32> {
+    fn follow_fragment(&mut self, _: &filter_common::Packet<'_>) -> Option<u32> {
         None
     }
 }
 
-impl Memory {
-    fn of(learned: Learned) -> Self {
+impl<'a> Memory<'a> {
+    fn of(learned: Learned, sets: &'a [(u32, Vec<SetMember>)]) -> Self {
         let mac = learned.mac.map_or(0, |mac| number(mac) | LEARNED_MAC);
         let ip4 = learned.ip4.map_or(0, |ip| u64::from(ip.to_bits()) | LEARNED_IP4);
-        Self { hits: Vec::new(), mac, ip4 }
+        Self { hits: Vec::new(), asked: Vec::new(), mac, ip4, sets }
     }
 
     fn learned(&self) -> Learned {
@@ -134,26 +185,41 @@ fn record(policy: &Policy, port: &Port, image: &Image) -> PortRecord {
     record
 }
 
-/// Sends frames one after another through both; says where they differ.
+/// Sends frames one after another through both; says where they differ. For policies that ask for no sets.
 pub fn difference(policy: &Policy, image: &Image, port: &Port, frames: &[Sent]) -> Option<String> {
+    difference_with(policy, image, port, &[], frames)
+}
+
+/// The same, with the members of sets, by the sets' numbers. The graph asks what the reference asks and nothing else,
+/// but for sets that a class of packets cannot be in.
+pub fn difference_with(
+    policy: &Policy,
+    image: &Image,
+    port: &Port,
+    sets: &[(u32, Vec<SetMember>)],
+    frames: &[Sent],
+) -> Option<String> {
+    let mut gates = Noted { sets: generate::reference(sets), asked: Vec::new() };
     let mut port = port.clone();
     let record = record(policy, &port, image);
-    let mut memory = Memory::of(port.learned);
+    let mut memory = Memory::of(port.learned, sets);
     for sent in frames {
         let frame = match sent.tag {
             Some((ether_type, tci)) => SliceFrame::with_tag(&sent.bytes, Tag { ether_type, tci }),
             None => SliceFrame::new(&sent.bytes),
         };
         memory.hits.clear();
+        memory.asked.clear();
+        gates.asked.clear();
         let mut key = Key::new();
         let outcome = classify(&frame, &record, sent.direction, &image.nodes[..], &mut memory, &mut key);
-        let expected = judge(policy, &mut port, sent.direction, &sent.bytes, sent.outer());
+        let expected = judge_with(policy, &mut port, &mut gates, sent.direction, &sent.bytes, sent.outer());
         let graph = (outcome, &memory.hits, memory.learned());
         let reference = (expected.outcome, &expected.hits, port.learned);
-        if graph != reference {
+        if graph != reference || !is_among(&memory.asked, &gates.asked) {
             return Some(format!(
-                "graph {graph:?}\nreference {reference:?}\nframe {:02x?}\n{sent:?}\n{:#?}",
-                sent.bytes, expected.packet
+                "graph {graph:?} asked {:?}\nreference {reference:?} asked {:?}\nframe {:02x?}\n{sent:?}\n{:#?}",
+                memory.asked, gates.asked, sent.bytes, expected.packet
             ));
         }
     }

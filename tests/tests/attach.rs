@@ -355,11 +355,8 @@ fn super_frames_count_as_their_segments() {
         bridge("br", &["vm", "peer"]);
         let mut rules = Rules::default();
         let mut program = |direction: Direction| {
-            let seen = Step {
-                when: vec![number(Field::Protocol, 6).into()],
-                rule: Some(rules.rule(&format!("{direction} seen"))),
-                then: Then::Go(1),
-            };
+            let tcp = vec![number(Field::Protocol, 6).into()];
+            let seen = Step::new(tcp, Some(rules.rule(&format!("{direction} seen"))), Then::Go(1));
             let web = vec![number(Field::Protocol, 6), number(Field::DstPort, 80)];
             vec![
                 seen,

@@ -4,13 +4,13 @@
 use filter_common::{Cause, Direction, Outcome, Verdict};
 use filter_ctl::compile::compile;
 use filter_ctl::policy::{Policy, Program};
-use filter_ctl::reference::{Port, judge};
-use filter_tests::generate::{Rng, for_each_case, policy, port, shrink};
-use filter_tests::walked::{Sent, difference};
+use filter_ctl::reference::{Port, judge, judge_with};
+use filter_tests::generate::{Rng, for_each_case, members, policy, port, reference, shrink};
+use filter_tests::walked::{Sent, difference, difference_with};
 
 #[test]
 fn graph_and_reference_agree() {
-    let (mut policies, mut too_complex, mut by_rule, mut passed, mut hits) = (0, 0, 0, 0, 0);
+    let (mut policies, mut too_complex, mut asking, mut by_rule, mut passed, mut hits) = (0, 0, 0, 0, 0, 0);
     for_each_case(1_500, |rng| {
         let policy = policy(rng);
         policies += 1;
@@ -18,23 +18,27 @@ fn graph_and_reference_agree() {
             too_complex += 1;
             return Ok(());
         };
+        asking += u32::from(!policy.sets().is_empty());
         for _ in 0..4 {
+            let sets = members(rng);
             let port = port(rng);
             let frames: Vec<_> = (0..50).map(|_| Sent::random(rng, port.strict)).collect();
-            if let Some(found) = difference(&policy, &image, &port, &frames) {
+            if let Some(found) = difference_with(&policy, &image, &port, &sets, &frames) {
                 let fails = |smaller: &Policy| {
-                    compile(smaller).is_ok_and(|image| difference(smaller, &image, &port, &frames).is_some())
+                    compile(smaller)
+                        .is_ok_and(|image| difference_with(smaller, &image, &port, &sets, &frames).is_some())
                 };
                 let small = shrink(policy.clone(), fails);
                 let found = compile(&small)
                     .ok()
-                    .and_then(|image| difference(&small, &image, &port, &frames))
+                    .and_then(|image| difference_with(&small, &image, &port, &sets, &frames))
                     .unwrap_or(found);
-                return Err(format!("{found}\n{port:?}\n{:#?}", small.programs));
+                return Err(format!("{found}\n{port:?}\n{sets:?}\n{:#?}", small.programs));
             }
-            let mut seen = port.clone();
+            let (mut seen, mut gates) = (port.clone(), reference(&sets));
             for sent in &frames {
-                let judgement = judge(&policy, &mut seen, sent.direction, &sent.bytes, sent.outer());
+                let judgement =
+                    judge_with(&policy, &mut seen, &mut gates, sent.direction, &sent.bytes, sent.outer());
                 by_rule += u32::from(matches!(judgement.outcome.cause, Cause::Rule(_)));
                 passed += u32::from(judgement.outcome.verdict == Verdict::Pass);
                 hits += judgement.hits.len();
@@ -45,6 +49,7 @@ fn graph_and_reference_agree() {
     if std::env::var_os("FILTER_CTL_CASES").is_none() {
         let frames = policies * 200;
         assert!(by_rule > frames / 4 && passed > frames / 10 && hits > frames as usize / 50);
+        assert!(asking > policies / 5, "{asking} of {policies} policies ask for sets");
         assert!(too_complex * 20 < policies, "{too_complex} of {policies} policies cannot be compiled");
     }
 }
@@ -52,10 +57,9 @@ fn graph_and_reference_agree() {
 /// The least policy there is.
 #[test]
 fn a_policy_without_tests_gives_its_verdict() {
-    let step = |verdict| filter_ctl::policy::Step {
-        when: Vec::new(),
-        rule: Some(0),
-        then: filter_ctl::policy::Then::Verdict(verdict),
+    let step = |verdict| {
+        let then = filter_ctl::policy::Then::Verdict(verdict);
+        filter_ctl::policy::Step::new(Vec::new(), Some(0), then)
     };
     let rule = filter_ctl::policy::Rule {
         profile: "p".into(),

@@ -101,10 +101,9 @@ fn way(rules: &mut Rules, direction: Direction, kind: Kind, start: usize) -> Vec
         _ => "goes on",
     };
     let mut steps: Vec<Step> = (0..LENGTH)
-        .map(|at| Step {
-            when: Vec::new(),
-            rule: Some(rules.rule(&named(direction, &format!("{own} {}", part(at))))),
-            then: Then::Go(start + at + 1),
+        .map(|at| {
+            let rule = rules.rule(&named(direction, &format!("{own} {}", part(at))));
+            Step::new(Vec::new(), Some(rule), Then::Go(start + at + 1))
         })
         .collect();
     let strayed = number(Field::DstPort, u32::from(other.ports().1));
@@ -119,13 +118,13 @@ fn program(rules: &mut Rules, direction: Direction, first: Kind, other: Verdict)
     // All else is decided at once, or each kind of packets would have graphs of its own, and they be large.
     let datagrams = vec![number(Field::IpVersion, 4), number(Field::Protocol, 17)];
     let mut steps = vec![
-        Step { when: datagrams.into_iter().map(When::Is).collect(), rule: None, then: Then::Go(2) },
+        Step::new(datagrams.into_iter().map(When::Is).collect(), None, Then::Go(2)),
         rules.verdict(&named(direction, "other"), Vec::new(), other),
     ];
     let others = way(rules, direction, second, 3);
     let asked = number(Field::SrcPort, u32::from(first.ports().0));
     let start = 3 + others.len();
-    steps.push(Step { when: vec![asked.into()], rule: None, then: Then::Go(start) });
+    steps.push(Step::new(vec![asked.into()], None, Then::Go(start)));
     steps.extend(others);
     steps.extend(way(rules, direction, first, start));
     steps
@@ -314,7 +313,7 @@ fn a_mix_would_show() {
             let strays = |left: &usize| {
                 let left = Cell::new(*left);
                 let nodes = Overwritten { before: &before.nodes, after: &after.nodes, left };
-                let cause = walk(&nodes, &key, root, |_| ()).cause;
+                let cause = walk(&nodes, &key, root, &mut |_| ()).cause;
                 let Cause::Rule(rule) = cause else { panic!("{cause:?}") };
                 policy.rules[rule as usize].identity == named(direction, kind.rules().1)
             };

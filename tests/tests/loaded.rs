@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use filter_common::{Cause, Direction, DropReason, Outcome, SHORT_WALK, Verdict, maps};
 use filter_ctl::compile::{Image, compile};
-use filter_ctl::datapath::{Datapath, LOOPBACK, LoadOptions, LogLevel};
+use filter_ctl::datapath::{Added, Contents, Datapath, LOOPBACK, LoadOptions, LogLevel};
+use filter_ctl::model::SetMember;
 use filter_ctl::policy::{Field, Policy, Step, Then, When};
-use filter_ctl::reference::{Port, judge};
+use filter_ctl::reference::{Port, Sets, judge_with};
 use filter_tests::frames::{Case, Tag, catalogue, ether_type, tagged};
-use filter_tests::generate::{for_each_case, frame, policy, port, shrink};
+use filter_tests::generate::{SETS, for_each_case, frame, members, policy, port, reference, shrink};
 use filter_tests::not_run::not_run;
 use filter_tests::ports::{
     PinFolder, Rules, TestPort, learned, number, pass_all, private, private_with, runs, strict, to_learned,
@@ -104,6 +105,17 @@ struct Sent {
     bytes: Vec<u8>,
 }
 
+/// Puts members in all sets.
+fn fill(datapath: &mut Datapath, sets: &[(u32, Vec<SetMember>)]) {
+    for ((kind, number), (_, members)) in SETS.iter().zip(sets) {
+        let mut contents = Contents::new(*kind, members.len()).expect("the kernel makes maps");
+        for member in members {
+            assert_eq!(contents.add(member).expect("the kernel takes members"), Added::There);
+        }
+        datapath.put_contents(*number, &contents).expect("the kernel takes maps");
+    }
+}
+
 /// What was run, to show that it was not all alike.
 #[derive(Debug, Default)]
 struct Seen {
@@ -119,10 +131,11 @@ struct Seen {
 fn difference(
     datapath: &mut Datapath,
     (policy, image): (&Policy, &Image),
-    port: &Port,
+    (port, sets): (&Port, &Sets),
     frames: &[Sent],
     seen: &mut Seen,
 ) -> Option<String> {
+    let mut gates = sets.clone();
     let loaded = publish(datapath, policy, image, port);
     datapath.set_learned(loaded.number(), to_learned(port.learned));
     let mut port = port.clone();
@@ -134,7 +147,7 @@ fn difference(
             Ok(None) => return Some(format!("the kernel does not run it: {:02x?}", sent.bytes)),
             Err(error) => return Some(format!("{error}: {:02x?}", sent.bytes)),
         };
-        let expected = judge(policy, &mut port, sent.direction, &sent.bytes, None);
+        let expected = judge_with(policy, &mut port, &mut gates, sent.direction, &sent.bytes, None);
         let found = (found, learned(datapath.learned(loaded.number())));
         if found != (expected.outcome, port.learned) {
             return Some(format!(
@@ -184,7 +197,7 @@ fn difference(
 fn check(
     datapath: &mut Datapath,
     compiled: (&Policy, &Image),
-    port: &Port,
+    port: (&Port, &Sets),
     frames: &[Sent],
     seen: &mut Seen,
 ) -> Result<(), String> {
@@ -204,12 +217,17 @@ fn the_loaded_program_is_the_reference_over_generated_frames() {
         return;
     };
     let mut seen = Seen::default();
-    let mut policies = 0;
+    let (mut policies, mut asking) = (0, 0);
     for_each_case(600, |rng| {
         let policy = policy(rng);
         let Ok(image) = compile(&policy) else { return Ok(()) };
         policies += 1;
         let port = port(rng);
+        let sets = members(rng);
+        if !policy.sets().is_empty() {
+            asking += 1;
+            fill(&mut datapath, &sets);
+        }
         let frames: Vec<Sent> = std::iter::from_fn(|| {
             let (bytes, tag) = frame(rng);
             Some(Sent { direction: rng.pick(&Direction::ALL), bytes: in_band(&bytes, tag) })
@@ -217,10 +235,11 @@ fn the_loaded_program_is_the_reference_over_generated_frames() {
         .filter(|sent| runs(&sent.bytes))
         .take(50)
         .collect();
-        check(&mut datapath, (&policy, &image), &port, &frames, &mut seen)
+        check(&mut datapath, (&policy, &image), (&port, &reference(&sets)), &frames, &mut seen)
     });
-    println!("{policies} policies, {seen:?}");
+    println!("{policies} policies, {asking} of them ask for sets, {seen:?}");
     if std::env::var_os("FILTER_CTL_CASES").is_none() {
+        assert!(asking > policies / 5, "{asking} of {policies} policies ask for sets");
         assert!(policies >= 400, "only {policies} policies could be compiled");
         assert!(seen.by_rule > seen.frames / 4 && seen.passed > seen.frames / 10, "{seen:?}");
         assert!(seen.hits > seen.frames / 50 && seen.learned > policies / 20, "{seen:?}");
@@ -238,7 +257,7 @@ fn long_walks_are_the_reference_too() {
             // Every third is for other frames.
             let kind = if step % 3 == 0 { ether_type::ARP } else { ether_type::IPV4 };
             let when = vec![When::Is(number(Field::EtherType, kind.into()))];
-            Step { when, rule: Some(rules.rule(&format!("r{step}"))), then: Then::Go(step + 1) }
+            Step::new(when, Some(rules.rule(&format!("r{step}"))), Then::Go(step + 1))
         })
         .collect();
     program.push(rules.verdict("last", vec![number(Field::Protocol, 17)], Verdict::Drop));
@@ -253,7 +272,7 @@ fn long_walks_are_the_reference_too() {
         .flat_map(|bytes| Direction::ALL.map(|direction| Sent { direction, bytes: bytes.clone() }))
         .collect();
     let mut seen = Seen::default();
-    check(&mut datapath, (&policy, &image), &strict(), &frames, &mut seen)
+    check(&mut datapath, (&policy, &image), (&strict(), &Sets::default()), &frames, &mut seen)
         .unwrap_or_else(|found| panic!("{found}"));
     assert!(seen.hits > 10_000 && seen.passed > 20, "{seen:?}");
 }
@@ -283,14 +302,16 @@ fn the_loaded_program_is_the_reference_over_frames_of_a_real_network() {
     let image = compile(&quiet).expect("it has two nodes");
     for strict in [true, false] {
         let port = Port { strict, ..Port::default() };
-        check(&mut datapath, (&quiet, &image), &port, &frames, &mut seen)
+        check(&mut datapath, (&quiet, &image), (&port, &Sets::default()), &frames, &mut seen)
             .unwrap_or_else(|what| panic!("{what}"));
     }
     for_each_case(20, |rng| {
         let policy = policy(rng);
         let Ok(image) = compile(&policy) else { return Ok(()) };
         policies += 1;
-        check(&mut datapath, (&policy, &image), &port(rng), &frames, &mut seen)
+        let sets = members(rng);
+        fill(&mut datapath, &sets);
+        check(&mut datapath, (&policy, &image), (&port(rng), &reference(&sets)), &frames, &mut seen)
     });
     println!("{} frames, {skipped} not run, {policies} policies, {seen:?}", frames.len());
     assert!(frames.len() > 1200 && skipped < 20, "{} frames, {skipped} not run", frames.len());
@@ -365,7 +386,7 @@ fn bpftool_shows_names_and_fields() {
         assert!(names.iter().any(|name| name == program), "`bpftool prog list` has no {program}: {names:?}");
     }
 
-    let fields: [(&str, &[&str]); 7] = [
+    let fields: [(&str, &[&str]); 8] = [
         (maps::IFINDEX, &["\"key\": 0", "\"value\": 0"]),
         (
             maps::PORTS,
@@ -376,8 +397,9 @@ fn bpftool_shows_names_and_fields() {
         (maps::COUNTERS, &["\"cpu\": 0", "\"packets\": ", "\"bytes\": "]),
         (maps::GUARD, &["\"out\": [", "\"in\": ["]),
         (maps::LEARNED, &["\"mac\": ", "\"ip4\": "]),
+        (maps::SET_STATES, &["\"version\": ", "\"applied\": "]),
     ];
-    assert_eq!(fields.len() + 1, maps::ALL.len(), "all maps but that of maps");
+    assert_eq!(fields.len() + 3, maps::ALL.len(), "all maps but those of maps");
     for (map, fields) in fields {
         let path = pins.path().join(format!("v{}", filter_common::ABI_VERSION)).join("maps").join(map);
         let shown = beginning_of_dump(&path);

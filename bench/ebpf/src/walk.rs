@@ -42,7 +42,7 @@ static CURSOR: Array<Cursor, 1> = Array::new();
 pub fn walk(_: TcContext) -> i32 {
     let (Some((key, root, zero)), Some(nodes)) = (next(), NODES.get_ptr(0)) else { return LOST };
     let mut hits = zero;
-    let Ok(outcome) = short_walk(&Pool(nodes), key, root, |_| hits += 1) else { return UNFINISHED };
+    let Ok(outcome) = short_walk(&Pool(nodes), key, root, &mut |_| hits += 1) else { return UNFINISHED };
     let [verdict, cause] = outcome.to_words();
     (verdict | cause << 1 | hits << 24).cast_signed()
 }

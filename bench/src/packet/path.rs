@@ -6,7 +6,9 @@
 use std::cell::Cell;
 
 use filter_common::parse::parse;
-use filter_common::{Cause, Direction, Effects, Key, Node, Nodes, Outcome, PortRecord, SliceFrame, classify};
+use filter_common::{
+    Cause, Direction, Effects, Key, Node, Nodes, Outcome, PortRecord, Question, SliceFrame, Visit, classify,
+};
 use filter_ctl::compile::Image;
 use filter_tests::generate::Rng;
 
@@ -49,11 +51,17 @@ impl Nodes for Counting<'_> {
 #[derive(Default)]
 struct Hits(usize);
 
-impl Effects for Hits {
+impl Visit for Hits {
     fn hit(&mut self, _: u32) {
         self.0 += 1;
     }
 
+    fn ask(&mut self, _: Question, _: &Key) -> bool {
+        false
+    }
+}
+
+impl Effects for Hits {
     fn learned_mac(&self) -> u64 {
         0
     }

@@ -11,6 +11,7 @@ use crate::model::Mode;
 use crate::store::{Binding, Fail};
 use crate::xml::Reading;
 
+use super::sets::SetCommand;
 use super::virsh::Virsh;
 
 /// Filters the packets of virtual machines on the host, out of the guests' reach.
@@ -50,7 +51,8 @@ Exit codes:
   4  a conflict: it is there already, or in use
   5  bad input: a profile, a value, a device that cannot be filtered
   6  the kernel or its permissions
-  7  explain: the loaded program and the reference interpreter disagree, or validate, import: some files are bad
+  7  explain: the loaded program and the reference interpreter disagree, or validate, import: some files are bad, or
+     set test: it is not in the set
 
 Commands of virsh, with its output, messages and exit status (0 or 1), for scripts:
   nwfilter-define, nwfilter-undefine, nwfilter-list, nwfilter-dumpxml, nwfilter-edit,
@@ -257,6 +259,16 @@ pub enum Command {
         /// Show rules over lists value by value; for ports attached with --count-values.
         #[arg(long)]
         expand: bool,
+    },
+    /// Make, fill and look at named sets, which profiles ask for: addresses, networks, addresses with ports, MAC
+    /// addresses.
+    ///
+    /// A profile names a set, and members come and go while it is in force: each change is in force at once, and
+    /// nothing is compiled. Sets are kept on disk, and outlive a reboot.
+    Set {
+        /// What is done.
+        #[command(subcommand)]
+        command: SetCommand,
     },
     /// Compile profiles, attach nothing, and say what came out: nodes, memory, steps.
     ///

@@ -44,7 +44,7 @@ impl Context {
             let attached = engine.attach(port, binding.clone()).map_err(|error| self.failure(&error))?;
             return self.print(&attached, || show::attached(&attached));
         }
-        let mut progress = Progress::new("attached");
+        let mut progress = Progress::new("ports attached");
         let attached = engine.attach_all(bindings, &mut |done, total| progress.show(done, total));
         drop(progress);
         let attached = attached.map_err(|error| self.failure(&error))?;

@@ -9,6 +9,7 @@ mod frames;
 mod import;
 mod profiles;
 mod progress;
+mod sets;
 mod show;
 mod table;
 mod virsh;
@@ -30,7 +31,7 @@ use failure::{CHECK, Failure, INVALID, NOT_FOUND};
 use crate::datapath::{Datapath, DatapathError, LoadOptions};
 use crate::engine::{self, Engine, EngineError, Explainer};
 use crate::model::ProfileName;
-use crate::store::{Folders, Profiles};
+use crate::store::{Folders, Profiles, Sets};
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
@@ -91,6 +92,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::BindingList => context.binding_list(),
         Command::BindingDumpxml { port } => context.binding_dumpxml(&port),
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
+        Command::Set { command } => context.set(command),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
@@ -127,7 +129,9 @@ impl Context {
     }
 
     fn profiles(&self) -> Result<Profiles, Failure> {
-        Profiles::load(&self.folders.profiles).map_err(|error| self.failure(&error.into()))
+        Profiles::load(&self.folders.profiles)
+            .and_then(|profiles| profiles.with_sets(&Sets::new(&self.folders.sets)))
+            .map_err(|error| self.failure(&error.into()))
     }
 
     fn failure(&self, error: &EngineError) -> Failure {
@@ -223,8 +227,13 @@ impl Context {
             if let Some(folder) = &args.profile_dir {
                 profiles::add_folder(&mut profiles, folder)?;
             }
-            Explainer::for_binding(&profiles, &args.binding(), LoadOptions::default())
-                .map_err(|error| self.failure(&error))?
+            Explainer::for_binding(
+                &profiles,
+                &Sets::new(&self.folders.sets),
+                &args.binding(),
+                LoadOptions::default(),
+            )
+            .map_err(|error| self.failure(&error))?
         };
         let mut disagreements = 0;
         let mut outcome = Ok(());

@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `done` is what has happened to those that are counted.
+    /// `done` is what is counted, and what has happened to it.
     pub fn new(done: &'static str) -> Self {
         Self { done, next: Instant::now() + PATIENCE, shown: false }
     }
@@ -30,7 +30,7 @@ impl Progress {
         self.next = now + PAUSE;
         self.shown = true;
         // To the beginning of the line, and clear what is behind.
-        eprint!("\r{count} of {total} ports {}\x1b[K", self.done);
+        eprint!("\r{count} of {total} {}\x1b[K", self.done);
         let _ = io::stderr().flush();
     }
 }

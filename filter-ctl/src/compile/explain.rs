@@ -33,6 +33,8 @@ pub struct Graph {
     pub ways: usize,
     /// Rules over lists so long that they are asked for themselves.
     pub alone: usize,
+    /// Rules that ask what the packet alone does not say.
+    pub gated: usize,
     /// Places where rules are so different that several graphs follow each other.
     pub rows: usize,
     /// Nodes that its walks can come to; graphs share nodes.
@@ -71,6 +73,7 @@ pub fn explain(policy: &Policy) -> Result<Explanation, CompileError> {
 
 fn graph(image: &Image, root: u32, forms: &[Form], packets: Vec<(Direction, Class)>, rows: usize) -> Graph {
     let (mut ways, mut alone) = (0, 0);
+    let gated = forms.iter().filter(|form| !form.gates.is_empty()).count();
     let (mut sum, mut walks, mut most) = (0, 0, 0);
     let mut seed = 1;
     for form in forms {
@@ -96,7 +99,7 @@ fn graph(image: &Image, root: u32, forms: &[Form], packets: Vec<(Direction, Clas
     #[allow(clippy::cast_precision_loss, reason = "a mean of small numbers")]
     let mean = sum as f64 / f64::from(walks).max(1.0);
     let (nodes, limit) = reach(image, root);
-    Graph { packets, rules: forms.len(), ways, alone, rows, nodes, steps: Steps { mean, most, limit } }
+    Graph { packets, rules: forms.len(), ways, alone, gated, rows, nodes, steps: Steps { mean, most, limit } }
 }
 
 /// A key for which the constraints hold, and whose other words are as they happen to be.
@@ -120,7 +123,7 @@ fn key(cube: &[Constraint], seed: &mut u64) -> Key {
 fn steps(image: &Image, root: u32, key: &Key) -> usize {
     let mut walk = Walk::from(root);
     let mut steps = 1;
-    while steps <= image.depth && walk.step(&image.nodes[..], key, |_| ()).is_none() {
+    while steps <= image.depth && walk.step(&image.nodes[..], key, &mut |_| ()).is_none() {
         steps += 1;
     }
     steps
@@ -139,7 +142,11 @@ fn reach(image: &Image, root: u32) -> (usize, usize) {
         count += 1;
         match node.kind() {
             None | Some(NodeKind::Leaf { .. }) => {}
-            Some(NodeKind::Range { yes, no, .. } | NodeKind::Mask { yes, no, .. }) => open.extend([yes, no]),
+            Some(
+                NodeKind::Range { yes, no, .. }
+                | NodeKind::Mask { yes, no, .. }
+                | NodeKind::Ask { yes, no, .. },
+            ) => open.extend([yes, no]),
             Some(NodeKind::Hit { next, .. }) => open.push(next),
             Some(NodeKind::Cut { first, last, .. }) => open.extend(first..=first + last),
             Some(NodeKind::Hash { first, shift, .. }) => {
@@ -166,6 +173,13 @@ impl fmt::Display for Graph {
         if self.alone > 0 {
             let rules = if self.alone == 1 { "rule" } else { "rules" };
             sentences.push(format!("{} {rules} over long lists are asked for themselves", self.alone));
+        }
+        if self.gated > 0 {
+            let rules = if self.gated == 1 { "rule asks" } else { "rules ask" };
+            sentences.push(format!(
+                "{} {rules} what only the moment tells (sets): rules behind are told apart after the answer",
+                self.gated
+            ));
         }
         if self.steps.limit > filter_common::SHORT_WALK {
             sentences.push(format!(

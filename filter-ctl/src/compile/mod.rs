@@ -13,6 +13,7 @@ mod build;
 mod constraint;
 mod explain;
 mod fork;
+mod gate;
 mod lower;
 mod pool;
 mod question;
@@ -78,6 +79,9 @@ impl CompileError {
 /// How many copies of its ways a graph may have, as a factor: what is tried, in this order, until a graph is small
 /// enough. Copies make walks shorter and graphs larger.
 const COPIES: [f64; 3] = [4.0, 1.5, 1.2];
+/// What is tried where none of them gives a graph: nothing is built for what is known behind a jump or a gate, so
+/// that the graphs behind one are no more than there are steps.
+const LAST_RESORT: (f64, bool) = (1.2, false);
 /// With more ways than this the first factor is not tried: the graph would be larger than caches are.
 const FEW_WAYS: usize = 400;
 /// With more ways than this graphs are built at the same time, and share no nodes.
@@ -108,8 +112,12 @@ fn build_all(lists: &Lists) -> Result<Built, CompileError> {
     let enough = (lists.ways * NODES_EACH + NODES_FREE).min(NODE_LIMIT);
     let mut closest = CompileError::too_complex();
     let mut best: Option<Built> = None;
-    for &copies in &COPIES[usize::from(lists.ways > FEW_WAYS)..] {
-        let Ok(built) = attempt(lists, copies) else { continue };
+    let attempts = COPIES[usize::from(lists.ways > FEW_WAYS)..].iter().map(|&copies| (copies, true));
+    for (copies, follow) in attempts.chain([LAST_RESORT]) {
+        if !follow && best.is_some() {
+            break;
+        }
+        let Ok(built) = attempt(lists, copies, follow) else { continue };
         let Image { nodes, depth, .. } = &built.image;
         if *depth > MAX_STEPS {
             closest = CompileError::TooComplex { nodes: nodes.len(), depth: *depth };
@@ -167,18 +175,18 @@ impl Lists {
     }
 }
 
-fn attempt(lists: &Lists, copies: f64) -> Result<Built, Full> {
+fn attempt(lists: &Lists, copies: f64, follow: bool) -> Result<Built, Full> {
     // Each list by itself, at the same time, or all in one pool, where they share nodes.
     let parts: Vec<Part> = if lists.ways > MANY_WAYS {
         thread::scope(|scope| {
-            let build = |forms| scope.spawn(move || Part::build(std::slice::from_ref(forms), copies));
+            let build = |forms| scope.spawn(move || Part::build(std::slice::from_ref(forms), copies, follow));
             let threads: Vec<_> = lists.different.iter().map(build).collect();
             let built =
                 threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             built.collect::<Result<_, _>>()
         })?
     } else {
-        vec![Part::build(&lists.different, copies)?]
+        vec![Part::build(&lists.different, copies, follow)?]
     };
     let (mut nodes, mut built, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
@@ -206,11 +214,11 @@ struct Part {
 }
 
 impl Part {
-    fn build(lists: &[Vec<Form>], copies: f64) -> Result<Self, Full> {
+    fn build(lists: &[Vec<Form>], copies: f64, follow: bool) -> Result<Self, Full> {
         let mut pool = Pool::new(NODE_LIMIT);
         let (mut roots, mut rows) = (Vec::new(), Vec::new());
         for forms in lists {
-            let (root, forks) = Builder::new(&mut pool, forms, copies).root()?;
+            let (root, forks) = Builder::new(&mut pool, forms, copies, follow).root()?;
             roots.push(root);
             rows.push(forks);
         }
@@ -230,9 +238,11 @@ fn depth(nodes: &[Node], roots: &[u32]) -> usize {
         };
         let (end, row) = match node.kind() {
             None | Some(NodeKind::Leaf { .. }) => (0, None),
-            Some(NodeKind::Range { yes, no, .. } | NodeKind::Mask { yes, no, .. }) => {
-                further(of(yes), of(no))
-            }
+            Some(
+                NodeKind::Range { yes, no, .. }
+                | NodeKind::Mask { yes, no, .. }
+                | NodeKind::Ask { yes, no, .. },
+            ) => further(of(yes), of(no)),
             Some(NodeKind::Hit { next, .. }) => of(next),
             Some(NodeKind::Cut { first, last, .. }) => {
                 (first..=first + last).map(of).fold((0, None), further)
@@ -255,10 +265,11 @@ fn depth(nodes: &[Node], roots: &[u32]) -> usize {
 impl Image {
     /// What the graph says of a packet, and which rules it counts on the way: the walk of the classifiers,
     /// in user space.
+    /// Who has gates has them say no: see [`Visit`](filter_common::Visit).
     pub fn walk(&self, direction: Direction, class: Class, key: &Key) -> (Outcome, Vec<u32>) {
         let mut hits = Vec::new();
         let root = self.roots[class.root(direction)];
-        let outcome = walk(&self.nodes[..], key, root, |rule| hits.push(rule));
+        let outcome = walk(&self.nodes[..], key, root, &mut |rule| hits.push(rule));
         (outcome, hits)
     }
 
@@ -287,6 +298,9 @@ fn moved(node: Node, base: u32) -> Node {
         }
         Some(NodeKind::Mask { word, mask, value, yes, no }) => {
             Node::new(NodeKind::Mask { word, mask, value, yes: yes + base, no: no + base })
+        }
+        Some(NodeKind::Ask { question, yes, no }) => {
+            Node::new(NodeKind::Ask { question, yes: yes + base, no: no + base })
         }
         Some(NodeKind::Cut { word, lo, last, shift, first }) => {
             Node::new(NodeKind::Cut { word, lo, last, shift, first: first + base })

@@ -105,9 +105,9 @@ fn policy(random: &mut Random, steps: usize) -> Policy {
         } else {
             Then::Verdict(Verdict::Drop)
         };
-        program.push(Step { when, rule: Some(step as u32), then });
+        program.push(Step::new(when, Some(step as u32), then));
     }
-    program.push(Step { when: vec![], rule: Some(steps as u32), then: Then::Verdict(Verdict::Drop) });
+    program.push(Step::new(vec![], Some(steps as u32), Then::Verdict(Verdict::Drop)));
     let rules = (0..=steps)
         .map(|i| Rule { profile: "p".into(), kind: RuleKind::Entry(i.to_string()), identity: i.to_string() })
         .collect();
@@ -203,15 +203,15 @@ fn moved_graphs_keep_their_shape() {
     for _ in 0..500 {
         let key = key(&mut random);
         let root = image.roots[Class::Ipv4Tcp.root(Direction::In)];
-        let here = filter_common::walk(&image.nodes[..], &key, root, |_| ());
-        assert_eq!(filter_common::walk(&moved[..], &key, root + base, |_| ()), here);
+        let here = filter_common::walk(&image.nodes[..], &key, root, &mut |_| ());
+        assert_eq!(filter_common::walk(&moved[..], &key, root + base, &mut |_| ()), here);
     }
 }
 
 /// A policy that lets pass what one rule asks for.
 fn one_rule(when: Vec<When>) -> Policy {
-    let step = Step { when, rule: Some(0), then: Then::Verdict(Verdict::Pass) };
-    let last = Step { when: vec![], rule: Some(1), then: Then::Verdict(Verdict::Drop) };
+    let step = Step::new(when, Some(0), Then::Verdict(Verdict::Pass));
+    let last = Step::new(vec![], Some(1), Then::Verdict(Verdict::Drop));
     let program = Program { steps: vec![step, last] };
     Policy { rules: vec![], programs: [program.clone(), program] }
 }
@@ -349,8 +349,8 @@ fn large_lists_in_one_rule_do_not_multiply() {
 #[test]
 fn long_runs_of_jumps_are_long_walks() {
     let steps = 1 << 14;
-    let go = (1..=steps).map(|next| Step { when: vec![], rule: Some(next as u32), then: Then::Go(next) });
-    let last = Step { when: vec![], rule: Some(0), then: Then::Verdict(Verdict::Drop) };
+    let go = (1..=steps).map(|next| Step::new(vec![], Some(next as u32), Then::Go(next)));
+    let last = Step::new(vec![], Some(0), Then::Verdict(Verdict::Drop));
     let program = Program { steps: go.chain([last]).collect() };
     let image = compile(&Policy { rules: vec![], programs: [program.clone(), program] }).unwrap();
     assert_eq!(image.depth, steps + 1);
@@ -363,11 +363,11 @@ fn long_runs_of_jumps_are_long_walks() {
 #[test]
 fn what_follows_a_jump_depends_on_the_part_of_the_table() {
     let ports = |first: u32, last| vec![Test::is(Field::DstPort, Atom::Range(first, last)).into()];
-    let verdict = |rule: u32, when, verdict| Step { when, rule: Some(rule), then: Then::Verdict(verdict) };
+    let verdict = |rule: u32, when, verdict| Step::new(when, Some(rule), Then::Verdict(verdict));
     // Two heaps of ranges, and between them parts of the table in which only the jump is left.
     let mut steps: Vec<Step> =
         (0..10).chain(50..60).map(|i| verdict(i, ports(32 * i, 32 * i + 31), Verdict::Drop)).collect();
-    steps.push(Step { when: vec![], rule: Some(60), then: Then::Go(21) });
+    steps.push(Step::new(vec![], Some(60), Then::Go(21)));
     steps.push(verdict(61, ports(400, 410), Verdict::Pass));
     steps.push(verdict(62, ports(800, 810), Verdict::Pass));
     steps.push(verdict(63, vec![], Verdict::Drop));

@@ -6,6 +6,7 @@
 use filter_common::{Class, Node};
 
 use super::constraint::{Clause, Constraint, Cube, and, negate};
+use super::gate::{self, Asked};
 use super::lower::{Lowered, lower};
 use super::pool::Full;
 use crate::policy::{Program, Then};
@@ -18,6 +19,15 @@ pub(super) struct Form {
     pub(super) rule: Option<u32>,
     pub(super) then: Then,
     pub(super) conditions: Conditions,
+    /// What is asked where the conditions hold; without the expected answers the form is passed over.
+    pub(super) gates: Vec<Asked>,
+}
+
+impl Form {
+    /// Whether the walk may go on in other forms once the conditions hold: what is built for it depends on those.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(self.then, Then::Go(_)) || !self.gates.is_empty()
+    }
 }
 
 /// When a step matches.
@@ -50,12 +60,20 @@ pub(super) fn forms(program: &Program, class: Class) -> Result<Vec<Form>, Full> 
                 Lowered::Depends(clause) => clauses.push(clause),
             }
         }
+        let mut gates = Vec::new();
+        for gate in &source.gates {
+            match gate::lower(gate, class) {
+                gate::Lowered::Always => {}
+                gate::Lowered::Never => continue 'steps,
+                gate::Lowered::Asked(asked) => gates.push(asked),
+            }
+        }
         let conditions = match written_out(&clauses, FEW) {
             Some(ways) if ways.is_empty() => continue,
             Some(ways) => Conditions::Ways(ways),
             None => Conditions::All(clauses),
         };
-        forms.push(Form { step: step as u32, rule: source.rule, then: source.then, conditions });
+        forms.push(Form { step: step as u32, rule: source.rule, then: source.then, conditions, gates });
     }
     write_out_more(&mut forms);
     Ok(forms)

@@ -426,6 +426,16 @@ impl Case<'_> {
             }
             Condition::IcmpType(terms) => numbers(field, terms, A::Type, |value| value.number().into()),
             Condition::IcmpCode(terms) => numbers(field, terms, A::Code, |value| value.number().into()),
+            Condition::SrcMacSet(_)
+            | Condition::DstMacSet(_)
+            | Condition::SrcAddressSet(_)
+            | Condition::SrcAddressPortSet(_)
+            | Condition::DstAddressSet(_)
+            | Condition::DstAddressPortSet(_) => {
+                Err("what a set is asked for stands in other attributes of a filter, which depend on the set's type; \
+                     write the rule by hand (`<all ipset='…' ipsetflags='…'/>`)"
+                    .to_owned())
+            }
             Condition::NdTarget(_) | Condition::NdLinkLayer(_) => {
                 Err("a filter does not ask for what neighbour discovery says".to_owned())
             }

@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use filter_common::maps::GuardCounters;
+use filter_common::maps::{GuardCounters, SetState};
 use filter_common::track::Settings;
 use filter_common::{Learned, Node, PortRecord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -36,6 +36,8 @@ unsafe impl<const N: usize> Plain for [u64; N] {}
 unsafe impl Plain for Learned {}
 // SAFETY: as above.
 unsafe impl Plain for GuardCounters {}
+// SAFETY: as above.
+unsafe impl Plain for SetState {}
 
 /// How elements follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod occupancy;
 mod pins;
 mod publish;
 mod run;
+mod sets;
 mod tables;
 
 use std::fs::File;
@@ -31,6 +32,7 @@ pub use flows::FlowSpec;
 pub use log::Diagnostics;
 pub use publish::{PortSpec, Prepared, Retired};
 pub use run::LOOPBACK;
+pub use sets::{Added, Contents, Stored};
 
 use occupancy::Occupancy;
 use pins::Pins;

@@ -3,12 +3,13 @@
 use std::os::fd::AsFd;
 
 use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
-use filter_common::maps::{self, GuardCounters};
+use filter_common::maps::{self, GuardCounters, SetState};
 use filter_common::track::Settings;
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
 
 use super::error::DatapathError;
 use super::mapped::{Layout, Mapped, Plain};
+use super::sets::SetTables;
 
 /// All maps that the classifiers share with us.
 pub(super) struct Tables {
@@ -20,6 +21,8 @@ pub(super) struct Tables {
     pub(super) learned: Mapped<Learned>,
     pub(super) settings: Mapped<Settings>,
     pub(super) flows: ArrayOfMaps<MapData, MapData>,
+    pub(super) set_states: Mapped<SetState>,
+    pub(super) sets: SetTables,
     counters: PerCpuArray<MapData, [u64; 2]>,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
@@ -46,6 +49,8 @@ impl Tables {
             learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
             settings: mapped(&get(maps::SETTINGS)?, maps::SETTINGS, Elements, 1)?,
             flows: flows.try_into().map_err(|error| wrong(maps::FLOWS, error))?,
+            set_states: mapped(&get(maps::SET_STATES)?, maps::SET_STATES, Elements, 1)?,
+            sets: SetTables::open(&mut get)?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
             cpus: aya::util::nr_cpus()

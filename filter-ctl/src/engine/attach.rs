@@ -228,6 +228,7 @@ impl Engine {
             self.check_namespace(&known)?;
         }
         self.clear_gone(&interfaces, &mut datapath)?;
+        self.catch_up(&mut datapath)?;
         let mut retired: Vec<Retired> = Vec::new();
         for Wanted { interface, state, replaces, .. } in &mut wanted {
             // A damaged file tells nothing, and is replaced.

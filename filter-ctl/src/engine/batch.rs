@@ -65,7 +65,8 @@ impl Batch {
         state
             .applied
             .retain(|applied| current.is_some_and(|current| current.generation == applied.generation));
-        state.applied.push(Applied { generation, binding, rules });
+        let sets = shared.policy.sets().into_iter().map(|set| (set.name.clone(), set.number)).collect();
+        state.applied.push(Applied { generation, binding, rules, sets });
         self.graphs
             .entry(Rc::as_ptr(&shared.image))
             .or_insert_with(|| (Rc::clone(&shared.image), self.ready.len()));

@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use super::bindings::settled;
 use super::planned::Planned;
+use super::sets::{fill_sets, sets_of};
 use super::{Engine, EngineError};
 use crate::datapath::{Datapath, DatapathError, FlowSpec, LOOPBACK, LoadOptions, PortSpec};
 use crate::netdev::Interfaces;
 use crate::policy::Policy;
 use crate::reference::{self, Port};
 use crate::resolve::Library;
-use crate::store::{Binding, PortState};
+use crate::store::{Binding, PortState, Sets};
 
 /// A frame, as it would be at the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub struct Explainer {
     datapath: Datapath,
     policy: Policy,
     port: Port,
+    sets: reference::Sets,
     explained: usize,
 }
 
@@ -60,11 +62,13 @@ impl Explainer {
     /// For a binding, without a port: loads classifiers of its own.
     pub fn for_binding(
         library: &dyn Library,
+        sets: &Sets,
         binding: &Binding,
         options: LoadOptions,
     ) -> Result<Self, EngineError> {
         let planned = Planned::new(library, &settled(binding.clone()))?;
         let mut datapath = Datapath::private(options)?;
+        fill_sets(&mut datapath, &planned.shared.policy, sets)?;
         let (ip4, ip6) = planned.addresses();
         let counters = vec![None; planned.shared.policy.rules.len()];
         let prepared = datapath.prepare(&PortSpec {
@@ -84,7 +88,8 @@ impl Explainer {
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
         let port = reference_port(&planned, Learned::default());
-        Ok(Self { datapath, policy: planned.shared.policy.clone(), port, explained: 0 })
+        let sets = sets_of(&planned.shared.policy, sets)?;
+        Ok(Self { datapath, policy: planned.shared.policy.clone(), port, sets, explained: 0 })
     }
 
     /// For a port: runs the classifiers that are loaded for it over the graph that is in force there. Counters
@@ -94,6 +99,7 @@ impl Explainer {
         let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
         engine.clear_gone(&interfaces, &mut datapath)?;
+        engine.catch_up(&mut datapath)?;
         let ifindex = interfaces.named(name).ok_or_else(missing)?.ifindex;
         let state = PortState::load(&engine.folders, ifindex)?.ok_or_else(missing)?;
         engine.check_namespace(&state)?;
@@ -105,12 +111,14 @@ impl Explainer {
         let prepared = datapath.prepare_copy(state.ifindex)?.ok_or_else(missing)?;
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
-        Ok(Self { datapath, policy: planned.shared.policy.clone(), port, explained: 0 })
+        let sets = sets_of(&planned.shared.policy, &Sets::new(&engine.folders.sets))?;
+        Ok(Self { datapath, policy: planned.shared.policy.clone(), port, sets, explained: 0 })
     }
 
     /// Explains one frame.
     pub fn explain(&mut self, frame: &FrameToExplain) -> Result<Explained, EngineError> {
-        let judged = reference::judge(&self.policy, &mut self.port, frame.direction, &frame.bytes, None);
+        let (port, sets) = (&mut self.port, &mut self.sets);
+        let judged = reference::judge_with(&self.policy, port, sets, frame.direction, &frame.bytes, None);
         let run = self.datapath.run(frame.direction, LOOPBACK, &frame.bytes)?;
         let outcome = run.unwrap_or(judged.outcome);
         let reason = match outcome.cause {

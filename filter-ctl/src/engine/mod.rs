@@ -13,6 +13,7 @@ mod explain;
 mod import;
 mod planned;
 mod profiles;
+mod sets;
 mod view;
 mod warning;
 
@@ -22,7 +23,7 @@ use crate::compile::CompileError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions};
 use crate::netdev::{self, Interfaces};
 use crate::resolve::ResolveError;
-use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, StoreError};
+use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, StoreError};
 
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
@@ -30,6 +31,7 @@ pub use compiled::{Compiled, CompiledGraph, compiled};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
+pub use sets::{SetChanged, SetView, set_members, sets};
 pub use view::{Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;
 
@@ -100,7 +102,7 @@ impl Engine {
     /// Opens the store, for changing.
     pub fn open(folders: Folders, options: LoadOptions) -> Result<Self, EngineError> {
         let lock = Lock::take(&folders)?;
-        let profiles = Profiles::load(&folders.profiles)?;
+        let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
         Ok(Self { folders, profiles, options, namespace, _lock: lock })
     }

@@ -188,6 +188,7 @@ impl Engine {
             store(self)?;
             return Ok(vec![]);
         };
+        self.catch_up(datapath)?;
         let mut batch = Batch::default();
         if let Err(error) = self.prepare_all(datapath, changed, &users, &mut batch).and_then(|()| store(self))
         {

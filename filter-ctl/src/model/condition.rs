@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use super::{
     ArpOpcode, Conflict, Dscp, EtherType, Filter, HardwareType, HeaderField, IcmpCode, IcmpType, IpNetwork,
-    IpProtocol, IpVersion, MacAddr, Port, Priority, Problem, Role, Term, Value, ValueError, VlanId,
+    IpProtocol, IpVersion, MacAddr, Port, Priority, Problem, Role, SetName, Term, Value, ValueError, VlanId,
 };
 
 /// MAC addresses that a field may have.
@@ -41,13 +41,15 @@ macro_rules! conditions {
         lists { $($(#[$list_doc:meta])* $list:ident($value:ty),)+ }
         masked { $($(#[$masked_doc:meta])* $masked:ident($match:ident),)+ }
         ports { $($(#[$port_doc:meta])* $port:ident,)+ }
+        sets { $($(#[$set_doc:meta])* $set:ident,)+ }
     ) => {
-        /// A condition: a field holds one of some values.
+        /// A condition: a field holds one of some values, or something of the packet is in a set.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Condition {
             $($(#[$list_doc])* $list(Vec<Term<$value>>),)+
             $($(#[$masked_doc])* $masked($match),)+
             $($(#[$port_doc])* $port(PortMatch),)+
+            $($(#[$set_doc])* $set(Term<SetName>),)+
             /// IP version.
             IpVersion(IpVersion),
         }
@@ -59,6 +61,7 @@ macro_rules! conditions {
                     $(Self::$list(_) => HeaderField::$list,)+
                     $(Self::$masked(_) => HeaderField::$masked,)+
                     $(Self::$port(_) => HeaderField::$port,)+
+                    $(Self::$set(_) => HeaderField::$set,)+
                     Self::IpVersion(_) => HeaderField::IpVersion,
                 }
             }
@@ -84,6 +87,9 @@ macro_rules! conditions {
                         any_of: read_list(text).map_err(wrong(Role::Values))?,
                         end: read_one(second).map_err(wrong(Role::End))?,
                     }),)+
+                    $(HeaderField::$set => {
+                        Self::$set(text.trim_matches(BLANK).parse().map_err(wrong(Role::Values))?)
+                    })+
                     HeaderField::IpVersion => {
                         Self::IpVersion(text.parse().map_err(wrong(Role::Values))?)
                     }
@@ -101,6 +107,7 @@ macro_rules! conditions {
                     })+
                     $((Self::$port(ports), Role::Values) => write_list(&ports.any_of),)+
                     $((Self::$port(ports), Role::End) => ports.end.as_ref().map(ToString::to_string),)+
+                    $((Self::$set(name), Role::Values) => Some(name.to_string()),)+
                     (Self::IpVersion(version), Role::Values) => Some(version.to_string()),
                     _ => None,
                 }
@@ -112,7 +119,16 @@ macro_rules! conditions {
                     $(Self::$list(values) => values.is_empty(),)+
                     $(Self::$masked(values) => values.any_of.is_empty(),)+
                     $(Self::$port(ports) => ports.any_of.is_empty(),)+
+                    $(Self::$set(_) => false,)+
                     Self::IpVersion(_) => false,
+                }
+            }
+
+            /// The set that it asks for, if it asks for one.
+            pub const fn set(&self) -> Option<&Term<SetName>> {
+                match self {
+                    $(Self::$set(name) => Some(name),)+
+                    _ => None,
                 }
             }
         }
@@ -169,6 +185,20 @@ conditions! {
         SrcPort,
         /// Destination port.
         DstPort,
+    }
+    sets {
+        /// A set of MAC addresses: that of the sender.
+        SrcMacSet,
+        /// A set of MAC addresses: that of the receiver.
+        DstMacSet,
+        /// A set of addresses or networks: the source address.
+        SrcAddressSet,
+        /// A set of addresses with ports: the source address and the source port.
+        SrcAddressPortSet,
+        /// A set of addresses or networks: the destination address.
+        DstAddressSet,
+        /// A set of addresses with ports: the destination address and the destination port.
+        DstAddressPortSet,
     }
 }
 

@@ -10,8 +10,12 @@ use std::fmt;
 pub enum HeaderField {
     /// Ethernet source address.
     SrcMac,
+    /// A set that the Ethernet source address is in.
+    SrcMacSet,
     /// Ethernet destination address.
     DstMac,
+    /// A set that the Ethernet destination address is in.
+    DstMacSet,
     /// EtherType behind VLAN tags and SNAP.
     EtherType,
     /// Priority in the outermost tag.
@@ -36,8 +40,16 @@ pub enum HeaderField {
     IpVersion,
     /// IP source address.
     SrcIp,
+    /// A set that the IP source address is in.
+    SrcAddressSet,
+    /// A set that the IP source address is in, with the protocol and the source port.
+    SrcAddressPortSet,
     /// IP destination address.
     DstIp,
+    /// A set that the IP destination address is in.
+    DstAddressSet,
+    /// A set that the IP destination address is in, with the protocol and the destination port.
+    DstAddressPortSet,
     /// Protocol above IP.
     Protocol,
     /// Source port.
@@ -58,9 +70,11 @@ pub enum HeaderField {
 
 impl HeaderField {
     /// All fields, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::SrcMac,
+        Self::SrcMacSet,
         Self::DstMac,
+        Self::DstMacSet,
         Self::EtherType,
         Self::VlanPriority,
         Self::VlanId,
@@ -73,7 +87,11 @@ impl HeaderField {
         Self::ArpDstIp,
         Self::IpVersion,
         Self::SrcIp,
+        Self::SrcAddressSet,
+        Self::SrcAddressPortSet,
         Self::DstIp,
+        Self::DstAddressSet,
+        Self::DstAddressPortSet,
         Self::Protocol,
         Self::SrcPort,
         Self::DstPort,
@@ -164,22 +182,33 @@ const fn element(name: &'static str, filter: Filter, field: HeaderField, role: R
     let is_standard = !matches!(filter, Filter::Arp)
         && !matches!(
             field,
-            HeaderField::IcmpType | HeaderField::IcmpCode | HeaderField::NdTarget | HeaderField::NdLinkLayer
+            HeaderField::IcmpType
+                | HeaderField::IcmpCode
+                | HeaderField::NdTarget
+                | HeaderField::NdLinkLayer
+                | HeaderField::SrcMacSet
+                | HeaderField::DstMacSet
+                | HeaderField::SrcAddressSet
+                | HeaderField::SrcAddressPortSet
+                | HeaderField::DstAddressSet
+                | HeaderField::DstAddressPortSet
         );
     Element { name, filter, field, role, is_standard }
 }
 
 impl Element {
     /// All elements, in canonical order.
-    pub const ALL: [Self; 30] = {
+    pub const ALL: [Self; 36] = {
         use Filter::{Arp, Ethernet, Ip};
         use HeaderField as F;
         use Role::{End, Mask, Values};
         [
             element("HdrSrcMACAddr8021", Ethernet, F::SrcMac, Values),
             element("HdrSrcMACMask8021", Ethernet, F::SrcMac, Mask),
+            element("HdrSrcMACSet8021", Ethernet, F::SrcMacSet, Values),
             element("HdrDestMACAddr8021", Ethernet, F::DstMac, Values),
             element("HdrDestMACMask8021", Ethernet, F::DstMac, Mask),
+            element("HdrDestMACSet8021", Ethernet, F::DstMacSet, Values),
             element("HdrProtocolID8021", Ethernet, F::EtherType, Values),
             element("HdrPriorityValue8021", Ethernet, F::VlanPriority, Values),
             element("HdrVLANID8021", Ethernet, F::VlanId, Values),
@@ -193,8 +222,12 @@ impl Element {
             element("HdrIPVersion", Ip, F::IpVersion, Values),
             element("HdrSrcAddress", Ip, F::SrcIp, Values),
             element("HdrSrcMask", Ip, F::SrcIp, Mask),
+            element("HdrSrcAddressSet", Ip, F::SrcAddressSet, Values),
+            element("HdrSrcAddressPortSet", Ip, F::SrcAddressPortSet, Values),
             element("HdrDestAddress", Ip, F::DstIp, Values),
             element("HdrDestMask", Ip, F::DstIp, Mask),
+            element("HdrDestAddressSet", Ip, F::DstAddressSet, Values),
+            element("HdrDestAddressPortSet", Ip, F::DstAddressPortSet, Values),
             element("HdrProtocolID", Ip, F::Protocol, Values),
             element("HdrSrcPortStart", Ip, F::SrcPort, Values),
             element("HdrSrcPortEnd", Ip, F::SrcPort, End),

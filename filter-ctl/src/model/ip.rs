@@ -106,6 +106,14 @@ impl IpNetwork {
         mask(family, self.prefix.unwrap_or(family.bits()))
     }
 
+    /// Whether all addresses of the other are among its own.
+    pub fn contains(self, other: Self) -> bool {
+        let bits = |network: Self| network.prefix.unwrap_or(network.family().bits());
+        bits(self) <= bits(other)
+            && Self::of(other.address, bits(self))
+                .is_some_and(|wide| self.family() == other.family() && wide.address == self.address)
+    }
+
     /// Its family.
     pub const fn family(self) -> IpVersion {
         IpVersion::of(self.address)

@@ -34,6 +34,7 @@ mod number;
 pub mod nwfilter;
 mod profile;
 mod reference;
+mod set;
 #[cfg(test)]
 pub(crate) mod strategies;
 mod term;
@@ -57,6 +58,7 @@ pub use mode::Mode;
 pub use name::{EntryName, ProfileName, VariableName};
 pub use profile::{Body, Item, Pool, Profile};
 pub use reference::{OnAccept, Parameter, ParameterName, ParameterText, Reference};
+pub use set::{SetKind, SetMember, SetName};
 pub use term::{Term, Value, Variable};
 pub use text::Description;
 pub use timeouts::{Timeout, Timeouts};

@@ -125,6 +125,13 @@ fn condition(field: HeaderField) -> BoxedStrategy<Condition> {
         let value = any::<N>().prop_map(new).prop_filter_map("out of range", |value| value);
         terms(value).prop_map(condition).boxed()
     }
+    let set = |condition: fn(Term<SetName>) -> Condition| {
+        let name = "[a-zA-Z0-9_]([a-zA-Z0-9_.:+ -]{0,20}[a-zA-Z0-9_.:+-])?";
+        let name = name.prop_filter_map("name", |text| text.parse().ok());
+        prop_oneof![4 => name.prop_map(Term::Literal), 1 => variable_name().prop_map(|name| Term::Variable(Variable::User(name)))]
+            .prop_map(condition)
+            .boxed()
+    };
     match field {
         HeaderField::SrcMac => mac_match().prop_map(Condition::SrcMac).boxed(),
         HeaderField::DstMac => mac_match().prop_map(Condition::DstMac).boxed(),
@@ -148,6 +155,12 @@ fn condition(field: HeaderField) -> BoxedStrategy<Condition> {
         HeaderField::Dscp => numbers(|number: u8| Dscp::new(number & 63), Condition::Dscp),
         HeaderField::IcmpType => numbers(IcmpType::new, Condition::IcmpType),
         HeaderField::IcmpCode => numbers(IcmpCode::new, Condition::IcmpCode),
+        HeaderField::SrcMacSet => set(Condition::SrcMacSet),
+        HeaderField::DstMacSet => set(Condition::DstMacSet),
+        HeaderField::SrcAddressSet => set(Condition::SrcAddressSet),
+        HeaderField::SrcAddressPortSet => set(Condition::SrcAddressPortSet),
+        HeaderField::DstAddressSet => set(Condition::DstAddressSet),
+        HeaderField::DstAddressPortSet => set(Condition::DstAddressPortSet),
         HeaderField::NdTarget => terms(network()).prop_map(Condition::NdTarget).boxed(),
     }
 }

@@ -4,17 +4,20 @@
 //! `reference` interpreter runs it as it stands. References, scopes, default verdicts and the order of
 //! profiles are gone: what is left is, for each direction, a list of steps with forward jumps.
 //!
-//! Semantics of a [`Program`]: start at step 0. A step whose conditions all hold counts its rule, if it has
-//! one, and does what it says: a verdict ends it, [`Then::Go`] continues at a later step. A step with a
-//! condition that does not hold is passed over. The last step has no conditions and a verdict, so there is
-//! always a verdict.
+//! Semantics of a [`Program`]: start at step 0. A step whose conditions all hold, and whose gates then all say yes,
+//! counts its rule, if it has one, and does what it says: a verdict ends it, [`Then::Go`] continues at a later step.
+//! Any other step is passed over. A gate is asked only where all that stands before it holds, and once: asking may
+//! change what it says next. The last step has no conditions, no gates and a verdict, so there is always a verdict.
 
+mod gate;
 mod test;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use filter_common::{Direction, Verdict};
 
+pub use gate::{Element, Gate, NamedSet, Side};
 pub use test::{Atom, Field, FieldKind, Test};
 
 /// What a port does with each packet.
@@ -35,6 +38,12 @@ impl Policy {
     /// Whether some test compares with an address that only the port knows.
     pub fn uses(&self, atom: &Atom) -> bool {
         self.programs.iter().flat_map(Program::tests).any(|test| test.any_of.contains(atom))
+    }
+
+    /// The sets that steps ask for, each once.
+    pub fn sets(&self) -> BTreeSet<&NamedSet> {
+        let gates = self.programs.iter().flat_map(|program| &program.steps).flat_map(|step| &step.gates);
+        gates.map(|Gate::Set { set, .. }| set).collect()
     }
 
     /// Whether some test is of this field.
@@ -103,11 +112,24 @@ pub struct Step {
     pub when: Vec<When>,
     /// The rule to count, by its position in [`Policy::rules`]. A step with a verdict always has one.
     pub rule: Option<u32>,
-    /// What happens where the tests hold.
+    /// What is asked, in this order, where all of `when` holds.
+    pub gates: Vec<Gate>,
+    /// What happens where the conditions hold and the gates say yes.
     pub then: Then,
 }
 
 impl Step {
+    /// A step without gates.
+    pub const fn new(when: Vec<When>, rule: Option<u32>, then: Then) -> Self {
+        Self { when, rule, gates: Vec::new(), then }
+    }
+
+    /// The same step with these gates.
+    #[must_use]
+    pub fn with_gates(self, gates: Vec<Gate>) -> Self {
+        Self { gates, ..self }
+    }
+
     /// All its tests, wherever they stand.
     pub fn tests(&self) -> impl Iterator<Item = &Test> {
         self.when.iter().flat_map(When::tests)

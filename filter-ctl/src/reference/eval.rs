@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use filter_common::{Cause, DropReason, Outcome};
 
+use super::gates::Gates;
 use super::packet::{Ip, Mac, NdOption, Packet, Upper};
 use crate::policy::{Atom, Field, Program, Test, Then, When};
 
@@ -188,11 +189,18 @@ fn atom_holds(atom: &Atom, value: Value, own: &Own) -> bool {
 }
 
 /// Runs a program: what it decides, and which rules it counted before.
-pub(super) fn run(program: &Program, packet: &Packet, own: &Own) -> (Outcome, Vec<u32>) {
+pub(super) fn run(
+    program: &Program,
+    packet: &Packet,
+    own: &Own,
+    gates: &mut dyn Gates,
+) -> (Outcome, Vec<u32>) {
     let mut hits = Vec::new();
     let mut position = 0;
     while let Some(step) = program.steps.get(position) {
-        if !step.when.iter().all(|when| holds(when, packet, own)) {
+        let open = step.when.iter().all(|when| holds(when, packet, own))
+            && step.gates.iter().all(|gate| gates.ask(gate, packet));
+        if !open {
             position += 1;
             continue;
         }

@@ -7,6 +7,7 @@
 mod eval;
 mod explain;
 mod flows;
+mod gates;
 mod guard;
 mod packet;
 mod quote;
@@ -20,6 +21,7 @@ use filter_common::{Cause, Direction, DropReason, Outcome, Verdict};
 
 pub use eval::Value;
 pub use flows::{Flows, Ticks};
+pub use gates::{Gates, Members, Sets};
 pub use packet::{
     Arp, ArpAddresses, Bpdu, Bridge, Chunk, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option,
     Ip6, LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Quote, Segment, Snap, Upper, VlanTag,
@@ -70,10 +72,22 @@ pub struct Judgement {
 }
 
 /// Judges one frame: its bytes with the tags that are in them, and the tag that was taken out of them.
-/// `port.learned` and `port.flows` change as the data path's would.
+/// `port.learned` and `port.flows` change as the data path's would. For policies that ask no gates.
 pub fn judge(
     policy: &Policy,
     port: &mut Port,
+    direction: Direction,
+    frame: &[u8],
+    tag: Option<VlanTag>,
+) -> Judgement {
+    judge_with(policy, port, &mut Sets::default(), direction, frame, tag)
+}
+
+/// The same, with who answers the gates.
+pub fn judge_with(
+    policy: &Policy,
+    port: &mut Port,
+    gates: &mut dyn Gates,
     direction: Direction,
     frame: &[u8],
     tag: Option<VlanTag>,
@@ -90,7 +104,7 @@ pub fn judge(
         port.learned = before;
         return Judgement { outcome: Outcome::guard(DropReason::NotLearned), hits: Vec::new(), packet };
     }
-    let (outcome, hits) = port.pass(policy, &mut packet, direction, anomaly.is_none());
+    let (outcome, hits) = port.pass(policy, &mut packet, gates, direction, anomaly.is_none());
     // What the policy does not let through taught nothing.
     if outcome.verdict == Verdict::Drop {
         port.learned = before;
@@ -104,12 +118,13 @@ impl Port {
         &mut self,
         policy: &Policy,
         packet: &mut Packet,
+        gates: &mut dyn Gates,
         direction: Direction,
         sound: bool,
     ) -> (Outcome, Vec<u32>) {
         let (own, now) = (self.own(), self.now);
         let Some(flows) = &mut self.flows else {
-            return eval::run(policy.program(direction), packet, &own);
+            return eval::run(policy.program(direction), packet, &own, gates);
         };
         let remembered = self.strict && flows::asks_above_ip(policy, packet);
         let piece = Piece::of(packet, direction).filter(|_| remembered);
@@ -126,7 +141,7 @@ impl Port {
             };
             return (outcome, Vec::new());
         }
-        let (outcome, hits) = eval::run(policy.program(direction), packet, &own);
+        let (outcome, hits) = eval::run(policy.program(direction), packet, &own, gates);
         let Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } = outcome else {
             return (outcome, hits);
         };

@@ -41,7 +41,7 @@ fn fields(hex: &str, tci: Option<u16>, strict: bool) -> String {
 }
 
 fn step(when: Vec<Test>, rule: u32, then: Then) -> Step {
-    Step { when: when.into_iter().map(When::Is).collect(), rule: Some(rule), then }
+    Step::new(when.into_iter().map(When::Is).collect(), Some(rule), then)
 }
 
 fn is(field: Field, value: Atom) -> Test {

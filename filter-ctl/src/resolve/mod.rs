@@ -7,6 +7,7 @@
 
 pub mod filter;
 mod scope;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod tests_of;
@@ -18,7 +19,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use filter_common::{Direction, Verdict};
 
 use crate::model::{
-    Action, Body, Entry, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference,
+    Action, Body, Entry, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference, SetKind,
+    SetName,
 };
 use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use scope::Scope;
@@ -48,6 +50,21 @@ pub struct ResolveError {
 pub trait Library {
     /// The profile of that name.
     fn profile(&self, name: &ProfileName) -> Option<&Profile>;
+
+    /// The set of that name.
+    fn set(&self, name: &SetName) -> Option<KnownSet> {
+        let _ = name;
+        None
+    }
+}
+
+/// A set that profiles can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownSet {
+    /// What is in it.
+    pub kind: SetKind,
+    /// What the data path knows it by.
+    pub number: u32,
 }
 
 impl<S: std::hash::BuildHasher> Library for HashMap<ProfileName, Profile, S> {
@@ -266,7 +283,7 @@ impl Resolver<'_> {
             self.path.push(profile.name.clone());
             let rule = self.rule(&profile.name, RuleKind::Default, "default");
             self.path.pop();
-            steps.push(Step { when: vec![], rule: Some(rule), then: Then::Verdict(verdict) });
+            steps.push(Step::new(vec![], Some(rule), Then::Verdict(verdict)));
         }
         let behind = steps.len();
         for jump in jumps {
@@ -304,6 +321,8 @@ impl Resolver<'_> {
                     }
                     let tests = tests_of::tests_of(&entry.conditions, scope)
                         .map_err(|message| error_at(&profile.name, entry.location, message))?;
+                    let gates = tests_of::gates_of(&entry.conditions, scope, self.library)
+                        .map_err(|message| error_at(&profile.name, entry.location, message))?;
                     let when = tests.into_iter().map(When::Is).collect();
                     let then = match (entry.action, accept) {
                         (Action::Drop, _) => Then::Verdict(Verdict::Drop),
@@ -314,7 +333,7 @@ impl Resolver<'_> {
                             Then::Go(usize::MAX)
                         }
                     };
-                    steps.push(Step { when, rule: Some(rule), then });
+                    steps.push(Step::new(when, Some(rule), then).with_gates(gates));
                 }
             }
             if steps.len() > MAX_STEPS {

@@ -1,13 +1,14 @@
-//! From the conditions of an entry to the tests of a step.
+//! From the conditions of an entry to the tests and gates of a step.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::scope::{Scope, ThisIp, ThisMac};
+use super::{Library, sets};
 use crate::model::{
     Condition, Conditions, EtherType, Filter, HeaderField, IpMatch, IpNetwork, MacAddr, MacMatch, Port,
-    PortMatch, Term, Value, Variable,
+    PortMatch, SetKind, SetName, Term, Value, Variable,
 };
-use crate::policy::{Atom, Field, Test};
+use crate::policy::{Atom, Element, Field, Gate, Side, Test};
 
 /// All 48 bits of a MAC address.
 const ALL_MAC: u64 = 0xffff_ffff_ffff;
@@ -21,11 +22,57 @@ pub(super) fn tests_of(conditions: &Conditions, scope: &Scope) -> Result<Vec<Tes
         tests.push(Test::number(Field::EtherType, arp));
     }
     // Neighbour discovery is part of ICMPv6: the fields exist nowhere else.
-    for condition in conditions {
+    // What is asked of sets are no tests: see `gates_of`.
+    for condition in conditions.iter().filter(|condition| condition.set().is_none()) {
         let test = test_of(condition, scope).map_err(|error| format!("{}: {error}", condition.field()))?;
         tests.push(test);
     }
     Ok(tests)
+}
+
+/// The gates that say yes where all that an entry asks of sets holds. The error says what is wrong with which field.
+pub(super) fn gates_of(
+    conditions: &Conditions,
+    scope: &Scope,
+    library: &dyn Library,
+) -> Result<Vec<Gate>, String> {
+    let mut gates = Vec::new();
+    for condition in conditions {
+        let Some(term) = condition.set() else { continue };
+        let gate = gate_of(condition, term, scope, library);
+        gates.push(gate.map_err(|error| format!("{}: {error}", condition.field()))?);
+    }
+    Ok(gates)
+}
+
+fn gate_of(
+    condition: &Condition,
+    term: &Term<SetName>,
+    scope: &Scope,
+    library: &dyn Library,
+) -> Result<Gate, String> {
+    let name = one(term, scope)?;
+    let (set, kind) = sets::find(&name, library)?;
+    let side = |is_source| if is_source { Side::Source } else { Side::Destination };
+    let (element, expected) = match condition {
+        Condition::SrcMacSet(_) | Condition::DstMacSet(_) => {
+            (Element::Mac(side(matches!(condition, Condition::SrcMacSet(_)))), "`mac`")
+        }
+        Condition::SrcAddressPortSet(_) | Condition::DstAddressPortSet(_) => {
+            let side = side(matches!(condition, Condition::SrcAddressPortSet(_)));
+            (Element::AddressPort { address: side, port: side }, "`address-port`")
+        }
+        _ => {
+            let side = side(matches!(condition, Condition::SrcAddressSet(_)));
+            let element =
+                if kind == SetKind::Network { Element::Network(side) } else { Element::Address(side) };
+            (element, "`address` or `network`")
+        }
+    };
+    if sets::kind_of(element) != kind {
+        return Err(format!("the set `{name}` is of type `{kind}`, expected one of type {expected}"));
+    }
+    Ok(Gate::Set { set, element, negated: false })
 }
 
 fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
@@ -64,6 +111,12 @@ fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
         Condition::DstIp(values) => Test::new(Field::DstIp, masked_networks(values, scope)?),
         Condition::SrcPort(ports) => Test::new(Field::SrcPort, port_ranges(ports, scope)?),
         Condition::DstPort(ports) => Test::new(Field::DstPort, port_ranges(ports, scope)?),
+        Condition::SrcMacSet(_)
+        | Condition::DstMacSet(_)
+        | Condition::SrcAddressSet(_)
+        | Condition::SrcAddressPortSet(_)
+        | Condition::DstAddressSet(_)
+        | Condition::DstAddressPortSet(_) => return Err("a set is asked for by a gate".to_owned()),
     })
 }
 

@@ -19,6 +19,20 @@ pub(super) fn write_volatile(path: &Path, text: &[u8]) -> Result<(), StoreError>
     put(path, text, |_| Ok(()))
 }
 
+/// Writes `path` by what `fill` writes to a file at `aside`, in the same folder, which is there.
+pub(super) fn write_by(
+    path: &Path,
+    aside: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), StoreError> {
+    let fail = |error| StoreError::io(aside, error);
+    let mut file =
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(aside).map_err(fail)?;
+    fill(&mut file).and_then(|()| file.sync_all()).map_err(fail)?;
+    fs::rename(aside, path).map_err(|error| StoreError::io(path, error))?;
+    sync(folder_of(path))
+}
+
 fn put(path: &Path, text: &[u8], settle: impl Fn(&File) -> io::Result<()>) -> Result<(), StoreError> {
     let aside = path.with_extension("new");
     let fail = |error| StoreError::io(&aside, error);

@@ -1,12 +1,13 @@
-//! What filter-ctl keeps in files: profiles, and what it knows of each port.
+//! What filter-ctl keeps in files: profiles, sets, and what it knows of each port.
 //!
-//! Profiles are XML below the configuration folder; those that ship are part of the program. Ports are below
+//! Profiles are XML below the configuration folder; those that ship are part of the program. Sets are beside them. Ports are below
 //! the runtime folder, which does not outlive a reboot, as the ports themselves do not. Every file is written
 //! whole. One lock, of the runtime folder, serialises all who change anything.
 
 mod files;
 mod ports;
 mod profiles;
+mod sets;
 
 use std::fs::File;
 use std::io;
@@ -16,12 +17,15 @@ use rustix::fs::FlockOperation;
 
 pub use ports::{Applied, Binding, Fail, Owner, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
+pub use sets::{Change, ChangeAction, Journal, SetContents, SetHead, Sets};
 
 /// Where everything is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folders {
     /// The operator's profiles.
     pub profiles: PathBuf,
+    /// The sets that profiles name.
+    pub sets: PathBuf,
     /// What is known of ports, and the lock.
     pub run: PathBuf,
     /// Pins of programs, maps and links, in a BPF file system.
@@ -33,10 +37,18 @@ impl Folders {
     pub fn new(root: Option<&Path>, bpffs: Option<&Path>) -> Self {
         let bpffs = bpffs.unwrap_or(Path::new("/sys/fs/bpf/filter-ctl")).to_owned();
         match root {
-            Some(root) => Self { profiles: root.join("profiles"), run: root.join("run"), bpffs },
-            None => {
-                Self { profiles: "/etc/filter-ctl/profiles".into(), run: "/run/filter-ctl".into(), bpffs }
-            }
+            Some(root) => Self {
+                profiles: root.join("profiles"),
+                sets: root.join("sets"),
+                run: root.join("run"),
+                bpffs,
+            },
+            None => Self {
+                profiles: "/etc/filter-ctl/profiles".into(),
+                sets: "/etc/filter-ctl/sets".into(),
+                run: "/run/filter-ctl".into(),
+                bpffs,
+            },
         }
     }
 }

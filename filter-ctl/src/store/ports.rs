@@ -95,6 +95,9 @@ pub struct Applied {
     pub binding: Binding,
     /// The policy's rules, in its order.
     pub rules: Vec<RuleState>,
+    /// The sets that it asks for, with their numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, u32>,
 }
 
 /// The index of a port whose file is damaged, and how.

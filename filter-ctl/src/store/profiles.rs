@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::{StoreError, files};
-use crate::model::{Profile, ProfileName};
-use crate::resolve::Library;
+use super::{SetHead, Sets, StoreError, files};
+use crate::model::{Profile, ProfileName, SetName};
+use crate::resolve::{KnownSet, Library};
 use crate::xml::{self, FileError, Parsed, Reading, XmlError};
 
 /// The text of a profile that ships, by its path below `profiles/`.
@@ -92,6 +92,8 @@ impl Known {
 pub struct Profiles {
     known: BTreeMap<ProfileName, Known>,
     broken: Vec<(PathBuf, String)>,
+    /// The sets that profiles can name.
+    sets: BTreeMap<SetName, KnownSet>,
 }
 
 impl Profiles {
@@ -110,6 +112,14 @@ impl Profiles {
             }
         }
         Ok(profiles)
+    }
+
+    /// The same profiles, with the sets that they can name. A file that is no set is none of them.
+    pub fn with_sets(mut self, sets: &Sets) -> Result<Self, StoreError> {
+        let (heads, _) = sets.heads()?;
+        let known = |head: SetHead| KnownSet { kind: head.kind, number: head.number };
+        self.sets = heads.into_iter().map(|(name, head)| (name, known(head))).collect();
+        Ok(self)
     }
 
     /// The shipped profiles alone.
@@ -224,6 +234,10 @@ impl Profiles {
 impl Library for Profiles {
     fn profile(&self, name: &ProfileName) -> Option<&Profile> {
         self.known.get(name).map(|known| &known.profile)
+    }
+
+    fn set(&self, name: &SetName) -> Option<KnownSet> {
+        self.sets.get(name).copied()
     }
 }
 

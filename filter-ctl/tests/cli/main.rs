@@ -11,6 +11,7 @@ mod many;
 mod nwfilter;
 mod ports;
 mod profiles;
+mod sets;
 mod traffic;
 
 /// The command under test.

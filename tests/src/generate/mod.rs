@@ -9,6 +9,7 @@ mod policy;
 pub(crate) mod pool;
 mod profile;
 mod rng;
+mod sets;
 mod shrink;
 mod stateful;
 
@@ -19,6 +20,7 @@ pub use frame::frame;
 pub use policy::policy;
 pub use profile::{VARIABLES, filter_document, pool_document};
 pub use rng::{Rng, for_each_case};
+pub use sets::{SETS, member, members, reference};
 pub use shrink::shrink;
 pub use stateful::stateful_policy;
 

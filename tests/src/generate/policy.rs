@@ -1,10 +1,15 @@
 //! Random policies, as wild as the type allows: any field in any order, lists, masks with holes, jumps.
 
 use filter_common::{Direction, Verdict};
-use filter_ctl::policy::{Atom, Field, FieldKind, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
+use filter_ctl::model::SetKind;
+use filter_ctl::policy::{
+    Atom, Element, Field, FieldKind, Gate, NamedSet, Policy, Program, Rule, RuleKind, Side, Step, Test, Then,
+    When,
+};
 
 use super::pool;
 use super::rng::Rng;
+use super::sets::SETS;
 
 /// A policy.
 pub fn policy(rng: &mut Rng) -> Policy {
@@ -31,11 +36,11 @@ fn program(rng: &mut Rng, rules: &mut u32) -> Program {
     } else {
         (0..=rng.below(5)).map(|_| rng.pick(Field::ALL)).collect()
     };
+    let gates = rng.chance(35);
     let mut steps: Vec<Step> = (0..count)
-        .map(|position| Step {
-            when: when(rng, &fields),
-            rule: Some(number(rng, rules)),
-            then: then(rng, position, count),
+        .map(|position| {
+            let step = Step::new(when(rng, &fields), Some(number(rng, rules)), then(rng, position, count));
+            if gates { step.with_gates(self::gates(rng)) } else { step }
         })
         .collect();
     for step in &mut steps {
@@ -44,7 +49,7 @@ fn program(rng: &mut Rng, rules: &mut u32) -> Program {
         }
     }
     let verdict = Then::Verdict(verdict(rng));
-    steps.push(Step { when: Vec::new(), rule: Some(number(rng, rules)), then: verdict });
+    steps.push(Step::new(Vec::new(), Some(number(rng, rules)), verdict));
     Program { steps }
 }
 
@@ -63,6 +68,24 @@ fn then(rng: &mut Rng, position: usize, last: usize) -> Then {
         1 | 2 => Then::Go(position + 1 + rng.below(last - position)),
         _ => Then::Verdict(verdict(rng)),
     }
+}
+
+/// Mostly none, or one.
+fn gates(rng: &mut Rng) -> Vec<Gate> {
+    let count = rng.pick(&[0, 0, 0, 1, 1, 1, 2, 3]);
+    (0..count).map(|_| gate(rng)).collect()
+}
+
+fn gate(rng: &mut Rng) -> Gate {
+    let side = |rng: &mut Rng| rng.pick(&[Side::Source, Side::Destination]);
+    let (kind, number) = rng.pick(SETS);
+    let element = match kind {
+        SetKind::Address => Element::Address(side(rng)),
+        SetKind::Network => Element::Network(side(rng)),
+        SetKind::AddressPort => Element::AddressPort { address: side(rng), port: side(rng) },
+        SetKind::Mac => Element::Mac(side(rng)),
+    };
+    Gate::Set { set: NamedSet { name: format!("set {number}"), number }, element, negated: rng.chance(25) }
 }
 
 fn verdict(rng: &mut Rng) -> Verdict {

@@ -55,6 +55,11 @@ fn without_tests(policy: &Policy, program: usize, step: usize) -> Vec<Policy> {
         without
     };
     let here = &policy.programs[program].steps[step];
+    smaller.extend((0..here.gates.len()).map(|gate| {
+        changed(&|step| {
+            step.gates.remove(gate);
+        })
+    }));
     for (condition, when) in here.when.iter().enumerate() {
         smaller.push(changed(&|step| {
             step.when.remove(condition);

@@ -158,7 +158,7 @@ fn tallied(mut policy: Policy) -> Policy {
                 policy.rules.len() - 1
             });
             let when = vec![When::Is(number(Field::Connection, bits))];
-            Step { when, rule: Some(rule as u32), then: Then::Go(position + 1) }
+            Step { when, rule: Some(rule as u32), then: Then::Go(position + 1), gates: vec![] }
         });
         let counts: Vec<Step> = counts.collect();
         *program = before(program, counts);

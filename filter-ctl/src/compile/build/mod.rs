@@ -12,7 +12,8 @@
 //! A step that jumps ("no objection, go on there") ends its own list: a `Hit` node counts it, and the walk
 //! goes on in the graph of the steps from its target on. That graph is built for the region at hand where it
 //! is small, and otherwise shared by all who jump there, so that a chain of pools costs the sum of their
-//! graphs, not the product.
+//! graphs, not the product. A step with gates does the same: `Ask` nodes ask, and the walk goes on in the graph of
+//! the steps behind it unless each gives the expected answer.
 
 mod answer;
 mod program;
@@ -26,7 +27,6 @@ use super::pool::{Full, Pool};
 use super::question::{Choice, Chooser};
 use super::region::{Region, WordState};
 use super::ways::{Action, Conditions, Form, Ways};
-use crate::policy::Then;
 
 /// Programs of more ways than this do without: as many graphs as there are jumps would be built.
 const SPECIALISED: u32 = 256;
@@ -81,7 +81,8 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(pool: &'a mut Pool, forms: &'a [Form], copies: f64) -> Self {
+    /// `follow`: what follows a jump may be built for the region at hand.
+    pub(super) fn new(pool: &'a mut Pool, forms: &'a [Form], copies: f64, follow: bool) -> Self {
         let mut ways = Ways::default();
         let mut ways_of = Vec::with_capacity(forms.len() + 1);
         let mut count = 0;
@@ -103,7 +104,7 @@ impl<'a> Builder<'a> {
             forms,
             ways,
             ways_of,
-            followed: if count <= SPECIALISED { words } else { 0 },
+            followed: if follow && count <= SPECIALISED { words } else { 0 },
             copies,
             chooser: Chooser::new(),
             region: Region::any(),
@@ -226,11 +227,11 @@ impl<'a> Builder<'a> {
 
     /// Whether what is built for the list depends on words that it does not ask for: on what is known behind jumps.
     fn looks_behind(&self, list: &[u32]) -> bool {
-        let jumps = |&way: &u32| match self.ways.action(way) {
-            Action::Step(position) => matches!(self.forms[position as usize].then, Then::Go(_)),
+        let goes_on = |&way: &u32| match self.ways.action(way) {
+            Action::Step(position) => self.forms[position as usize].goes_on(),
             _ => false,
         };
-        self.followed != 0 && list.iter().any(jumps)
+        self.followed != 0 && list.iter().any(goes_on)
     }
 
     /// The states of words that what is built for the list depends on.

@@ -6,12 +6,15 @@ use filter_common::{Node, NodeKind};
 
 use super::{ALONE, Builder};
 use crate::compile::constraint::{Clause, Constraint, Cube};
+use crate::compile::gate::Asked;
 use crate::compile::pool::Full;
 use crate::compile::ways::{Action, Conditions};
 use crate::policy::Then;
 
 /// Up to this many ways, what follows a jump is built for the region at hand.
 const FOLLOWING: usize = 24;
+/// So deep within each other may such graphs be built.
+const FOLLOWING_DEPTH: usize = 128;
 /// Where more ways than this are behind the target of a jump, the steps from there on are a block of their own.
 const OVERLAP: usize = 32;
 
@@ -19,6 +22,14 @@ impl Builder<'_> {
     /// The position of the first form from `step` on.
     fn position(&self, step: usize) -> u32 {
         self.forms.partition_point(|form| (form.step as usize) < step) as u32
+    }
+
+    /// Where the walk may go on once the conditions of the form at `position` hold.
+    fn targets(&self, position: u32) -> impl Iterator<Item = u32> {
+        let form = &self.forms[position as usize];
+        let jump = if let Then::Go(target) = form.then { Some(self.position(target)) } else { None };
+        let refused = (!form.gates.is_empty()).then_some(position + 1);
+        jump.into_iter().chain(refused)
     }
 
     /// Where the block that begins at `position` ends: behind a form that always matches, before one that is
@@ -36,8 +47,7 @@ impl Builder<'_> {
             if cubes.iter().any(Vec::is_empty) {
                 return (at, false);
             }
-            if let Then::Go(target) = form.then {
-                let target = self.position(target);
+            for target in self.targets(at - 1) {
                 let behind = self.ways_of[end as usize] - self.ways_of[target.min(end) as usize];
                 if behind as usize > OVERLAP {
                     end = end.min(target);
@@ -54,11 +64,7 @@ impl Builder<'_> {
         while let Some(&position) = entered.range(done..).next() {
             done = position + 1;
             let (end, falls_through) = self.block_end(position);
-            for form in &self.forms[position as usize..end as usize] {
-                if let Then::Go(target) = form.then {
-                    entered.insert(self.position(target));
-                }
-            }
+            entered.extend((position..end).flat_map(|position| self.targets(position)));
             if falls_through {
                 entered.insert(end);
             }
@@ -83,8 +89,26 @@ impl Builder<'_> {
         self.build(list, ALONE, credit)
     }
 
-    /// What a step does.
+    /// What a step does where its conditions hold: it asks its gates, if it has any.
     pub(super) fn act(&mut self, position: u32) -> Result<Node, Full> {
+        let mut node = self.decide(position)?;
+        let forms = self.forms;
+        let gates = &forms[position as usize].gates;
+        if gates.is_empty() {
+            return Ok(node);
+        }
+        let refused = self.go_on(position + 1)?;
+        let refused = self.pool.place(refused)?;
+        for &Asked { question, expected } in gates.iter().rev() {
+            let granted = self.pool.place(node)?;
+            let (yes, no) = if expected { (granted, refused) } else { (refused, granted) };
+            node = Node::new(NodeKind::Ask { question, yes, no });
+        }
+        Ok(node)
+    }
+
+    /// What a step does where its gates say yes.
+    fn decide(&mut self, position: u32) -> Result<Node, Full> {
         let form = &self.forms[position as usize];
         let target = match form.then {
             Then::Verdict(verdict) => {
@@ -94,20 +118,25 @@ impl Builder<'_> {
             Then::Go(target) => self.position(target),
         };
         let rule = form.rule;
-        let following = if self.followed == 0 { None } else { self.following(target) };
-        let next = match following {
-            Some(list) => {
-                let credit = self.credit(list.len());
-                self.build(list, ALONE, credit)?
-            }
-            None => self.enter(target)?,
-        };
+        let next = self.go_on(target)?;
         match rule {
             Some(rule) => {
                 let next = self.pool.place(next)?;
                 Ok(Node::new(NodeKind::Hit { rule, next }))
             }
             None => Ok(next),
+        }
+    }
+
+    /// The graph of the forms from a position on, for the region at hand where that is small.
+    fn go_on(&mut self, position: u32) -> Result<Node, Full> {
+        let may_follow = self.followed != 0 && self.depth < FOLLOWING_DEPTH;
+        match if may_follow { self.following(position) } else { None } {
+            Some(list) => {
+                let credit = self.credit(list.len());
+                self.build(list, ALONE, credit)
+            }
+            None => self.enter(position),
         }
     }
 

@@ -48,9 +48,11 @@ pub enum Change {
     /// The rule follows connections (`accept` for one direction, `state`, `connlimit-above`), which is not done
     /// yet: such a filter is refused where it is attached.
     FollowsConnections,
-    /// The rule asks for a set of the kernel's firewall, which cannot be looked up: such a filter is refused
-    /// where it is attached.
+    /// The rule asks for a set of the kernel's firewall. Sets are kept by filter-ctl itself; without one of that name
+    /// such a filter is refused where it is attached.
     KernelSet,
+    /// What is asked for under `match='no'` is not in the set. libvirt asks for what is in it.
+    SetNegation,
 }
 
 impl fmt::Display for Change {
@@ -86,8 +88,10 @@ impl fmt::Display for Change {
                 "follows connections, which is not done yet: the filter is refused where it is attached"
             }
             Self::KernelSet => {
-                "asks for a set of the kernel's firewall, which is not done: the filter is refused where it is attached"
+                "asks for a set that filter-ctl keeps, not the kernel's: `set import --ipset` takes that over; without \
+                 it the filter is refused where it is attached"
             }
+            Self::SetNegation => "asks for what is not in the set; libvirt asks for what is in it",
         })
     }
 }
@@ -106,10 +110,13 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
     let says = |name| rule.get(name).is_some();
     let Some(protocol) = rule.protocol else { return };
     let both = rule.direction == RuleDirection::InOut;
+    let negated = |name| rule.get(name).is_some_and(|attribute| attribute.negated);
     if says(A::Ipset) {
         found(Change::KernelSet);
+        if negated(A::Ipset) {
+            found(Change::SetNegation);
+        }
     }
-    let negated = |name| rule.get(name).is_some_and(|attribute| attribute.negated);
     if protocol.family().is_some() {
         if says(A::DstPortStart) && negated(A::DstPortStart) != negated(A::SrcPortStart) {
             found(Change::PortNegation);

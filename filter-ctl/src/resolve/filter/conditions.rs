@@ -118,10 +118,11 @@ impl Reader<'_, '_> {
             );
         }
         // libvirt cannot make rules of sets elsewhere than in `all`; without its set a rule is wider than written.
-        if says(AttributeName::Ipset) {
-            return Err("`ipset`: the sets of the kernel's firewall cannot be looked up here; give the addresses as a \
-                        list (`srcipaddr='$NAME'`)"
-                .to_owned());
+        if says(AttributeName::Ipset) && !matches!(self.protocol, Protocol::All | Protocol::AllIpv6) {
+            return Err(format!(
+                "`ipset` on `{}`: sets are asked for on `all` and `all-ipv6`",
+                self.protocol
+            ));
         }
         Ok(())
     }

@@ -10,13 +10,14 @@
 //!   goes on behind it.
 //! - `placement`: which directions a rule is about, and in which of them source and destination change
 //!   places.
-//! - `conditions`: what a rule says of a frame, as tests of a policy.
+//! - `conditions`: what a rule says of a frame, as tests of a policy; `sets`: what it asks of sets, as gates.
 //! - `steps`: the layers as steps. Chains, priorities and variables are gone then.
 
 mod changes;
 mod conditions;
 mod layers;
 mod placement;
+mod sets;
 mod steps;
 mod tree;
 mod variables;

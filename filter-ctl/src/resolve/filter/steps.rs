@@ -15,6 +15,7 @@ use filter_common::{Direction, Verdict};
 
 use super::conditions::{conditions, to_stp_group};
 use super::layers::{IpLayer, Layers, LinkEntry, LinkLayer, Placed};
+use super::sets;
 use super::tree::{Instance, Tree};
 use super::variables::Table;
 use crate::model::nwfilter::{
@@ -113,7 +114,7 @@ impl Resolver<'_> {
                 When::Is(!Test::number(Field::Snap, 1)),
             ];
             let mut outside = Part { last: false, open: vec![steps.len()] };
-            steps.push(Step { when: plain, rule: None, then: Then::Go(usize::MAX) });
+            steps.push(Step::new(plain, None, Then::Go(usize::MAX)));
             let mut view = View { link_type: Field::TagType, part: &mut outside, tags: Some(&mut link) };
             self.link_layer(profile, &layers.link, &mut view, steps)?;
             outside.close(steps);
@@ -134,7 +135,7 @@ impl Resolver<'_> {
         }
         if passes {
             let rule = self.rule(&profile.name, RuleKind::Default, "default");
-            steps.push(Step { when: vec![], rule: Some(rule), then: Then::Verdict(Verdict::Pass) });
+            steps.push(Step::new(vec![], Some(rule), Then::Verdict(Verdict::Pass)));
         }
         if steps.len() > MAX_STEPS {
             let message = format!("more than {MAX_STEPS} rules, references to references included");
@@ -165,7 +166,7 @@ impl Resolver<'_> {
                         self.rule(&profile.name, kind, &format!("end of chain {chain}"))
                     });
                     let then = view.part.accept(steps.len());
-                    steps.push(Step { when: enters.into_iter().map(When::Is).collect(), rule, then });
+                    steps.push(Step::new(enters.into_iter().map(When::Is).collect(), rule, then));
                     let behind = steps.len();
                     for step in returns.into_iter().flatten() {
                         steps[step].then = Then::Go(behind);
@@ -211,27 +212,32 @@ impl Resolver<'_> {
             None => format!("#{}", instance.number),
         });
         let rule = self.rule(instance.filter, kind, &instance.identity);
-        let Some(mut when) = conditions(instance, *placement, view.link_type, self.mode).map_err(error)?
-        else {
-            return Ok(());
-        };
-        if let Some(enters) = enters {
-            when.insert(0, When::Is(enters.clone()));
+        // A step asks for one set: a rule over a list of sets is a step for each.
+        for instance in &instance.split_at(AttributeName::Ipset) {
+            let Some(mut when) =
+                conditions(instance, *placement, view.link_type, self.mode).map_err(error)?
+            else {
+                continue;
+            };
+            if let Some(enters) = enters {
+                when.insert(0, When::Is(enters.clone()));
+            }
+            let gate = sets::gate(instance, *placement, self.mode, self.library).map_err(error)?;
+            let step = steps.len();
+            let then = match instance.rule.action {
+                RuleAction::Accept => view.part_of(instance).accept(step),
+                RuleAction::Drop | RuleAction::Reject => Then::Verdict(Verdict::Drop),
+                RuleAction::Continue => Then::Go(step + 1),
+                RuleAction::Return => match returns {
+                    Some(returns) => {
+                        returns.push(step);
+                        Then::Go(usize::MAX)
+                    }
+                    None => view.part_of(instance).accept(step),
+                },
+            };
+            steps.push(Step::new(when, Some(rule), then).with_gates(gate.into_iter().collect()));
         }
-        let step = steps.len();
-        let then = match instance.rule.action {
-            RuleAction::Accept => view.part_of(instance).accept(step),
-            RuleAction::Drop | RuleAction::Reject => Then::Verdict(Verdict::Drop),
-            RuleAction::Continue => Then::Go(step + 1),
-            RuleAction::Return => match returns {
-                Some(returns) => {
-                    returns.push(step);
-                    Then::Go(usize::MAX)
-                }
-                None => view.part_of(instance).accept(step),
-            },
-        };
-        steps.push(Step { when, rule: Some(rule), then });
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::variables::{Given, Iterated, Table, Values, combination};
-use crate::model::nwfilter::{Chain, ChainKind, Filter, FilterItem, FilterRule};
+use crate::model::nwfilter::{AttributeName, Chain, ChainKind, Filter, FilterItem, FilterRule};
 use crate::model::{Body, Location, Profile, ProfileName};
 use crate::resolve::{Copies, Library, ResolveError, error_at, follow, missing};
 
@@ -92,6 +92,25 @@ impl<'a> Instance<'a> {
     /// How many combinations of values it goes through.
     pub fn combinations(&self) -> usize {
         self.iterated.iter().map(|iterated| iterated.rows.len()).fold(1, usize::saturating_mul)
+    }
+
+    /// The same rule, once for each combination of the values that go together with an attribute; itself alone where
+    /// the attribute does not iterate. What else iterates still does.
+    pub(super) fn split_at(&self, name: AttributeName) -> Vec<Instance<'a>> {
+        let goes_with = |iterated: &Iterated| {
+            iterated.attributes.iter().any(|&position| self.rule.attributes[position].name == name)
+        };
+        let Some(at) = self.iterated.iter().position(goes_with) else { return vec![self.clone()] };
+        let rows = &self.iterated[at];
+        let one = |row: &Vec<Given>| {
+            let mut one = self.clone();
+            one.iterated.remove(at);
+            for (&position, given) in rows.attributes.iter().zip(row) {
+                one.fixed[position] = Some(given.clone());
+            }
+            one
+        };
+        rows.rows.iter().map(one).collect()
     }
 
     /// One instance for each combination of values, in libvirt's order.

@@ -121,10 +121,11 @@ fn ipset<'a>(
         );
         return notes.defect(one.location, Defect::IpsetIncomplete, message);
     }
-    if one.attribute.negated {
+    // What is strictly read is what a port in strict mode does.
+    if one.attribute.negated && notes.is_lenient() {
         let message = format!(
             "found `{name}` under `match='no'`, expected `match='yes'`; libvirt matches what is in the set all \
-             the same"
+             the same; in strict mode it means what is written"
         );
         notes.defect(one.location, Defect::IpsetNegated, message)?;
     }

@@ -44,8 +44,10 @@ impl Story {
             when: tests.into_iter().map(When::Is).collect(),
             rule: Some(rule),
             then: Then::Verdict(verdict),
+            gates: Vec::new(),
         });
-        let last = Step { when: Vec::new(), rule: Some(9), then: Then::Verdict(Verdict::Pass) };
+        let last =
+            Step { when: Vec::new(), rule: Some(9), then: Then::Verdict(Verdict::Pass), gates: Vec::new() };
         let program = Program { steps: steps.chain([last]).collect() };
         let rule = |number: u32| Rule {
             profile: "p".into(),

@@ -1,0 +1,49 @@
+//! From gates to questions, for one class of packets.
+
+use filter_common::{Class, Question, element, element_of_class, question};
+
+use crate::policy::{Element, Gate, Side};
+
+/// What a gate comes to for packets of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lowered {
+    /// It says yes to all of them, and nobody has to be asked.
+    Always,
+    /// It says no to all of them.
+    Never,
+    /// It has to be asked.
+    Asked(Asked),
+}
+
+/// A question, and the answer with which a step is not passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) question: Question,
+    pub(super) expected: bool,
+}
+
+pub(super) fn lower(gate: &Gate, class: Class) -> Lowered {
+    match gate {
+        Gate::Set { set, element, negated } => match element_of_class(bits(*element), class) {
+            Some(detail) => Lowered::Asked(Asked {
+                question: Question { kind: question::SET, number: set.number, detail },
+                expected: !negated,
+            }),
+            None if *negated => Lowered::Always,
+            None => Lowered::Never,
+        },
+    }
+}
+
+fn bits(of: Element) -> u32 {
+    let address = |side| if side == Side::Destination { element::DESTINATION } else { 0 };
+    match of {
+        Element::Address(side) => element::ADDRESS | address(side),
+        Element::Network(side) => element::NETWORK | address(side),
+        Element::Mac(side) => element::MAC | address(side),
+        Element::AddressPort { address: of, port } => {
+            let port = if port == Side::Destination { element::DESTINATION_PORT } else { 0 };
+            element::ADDRESS_PORT | address(of) | port
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Gates of a step: questions whose answers are not in the packet, or not in it alone.
+
+use std::fmt;
+
+/// A question that is asked where all conditions of a step hold. It must be answered with yes, or the step is passed
+/// over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// An element of the packet is in a set. A packet that has no such element is in none.
+    Set {
+        /// The set.
+        set: NamedSet,
+        /// What is looked up in it.
+        element: Element,
+        /// The answer is yes where the element is not in the set.
+        negated: bool,
+    },
+}
+
+/// A set that is kept beside the policies, whose members come and go while they are in force.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NamedSet {
+    /// Its name.
+    pub name: String,
+    /// The number that it has as long as it exists.
+    pub number: u32,
+}
+
+/// What of a packet is looked up in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Element {
+    /// An IP address, in a set of addresses.
+    Address(Side),
+    /// An IP address, in a set of networks.
+    Network(Side),
+    /// An IP address with the protocol and a port. Of ICMP messages type and code stand for the port; protocols
+    /// without ports have port 0.
+    AddressPort {
+        /// Whose address.
+        address: Side,
+        /// Whose port.
+        port: Side,
+    },
+    /// A MAC address of the Ethernet header.
+    Mac(Side),
+}
+
+/// The sender of a packet, or its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The sender.
+    Source,
+    /// The receiver.
+    Destination,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        })
+    }
+}
