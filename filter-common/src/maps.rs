@@ -19,11 +19,20 @@ pub const COUNTERS: &str = "filter_counters";
 pub const GUARD: &str = "filter_guard";
 /// What was learned: [`Learned`](crate::Learned), by the port's number.
 pub const LEARNED: &str = "filter_learned";
+/// Answers to rejected packets: [`AnswerCounters`](crate::answer::AnswerCounters), by the port's number.
+pub const ANSWERS: &str = "filter_answers";
+/// Where answers are put together, one place for each CPU: [`Room`](crate::answer::Room). User space does not touch it.
+pub const ROOM: &str = "filter_room";
 /// A map of maps whose update waits until no packet is in a program any more. It holds nothing.
 pub const GRACE: &str = "filter_grace";
 
 /// All of them but the log's ring buffer.
-pub const ALL: [&str; 8] = [IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, GRACE];
+pub const ALL: [&str; 10] = [IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, ANSWERS, ROOM, GRACE];
+
+/// The classifiers' global with the secret by which they know their answers, set when they are loaded.
+pub const ANSWER_SECRET: &str = "ANSWER_SECRET";
+/// This bit of the secret is always set, so that no answer's mark is 0, whatever its interface.
+pub const ANSWER_SECRET_BIT: u32 = 1 << 31;
 
 /// The classifier of [`Direction::Out`].
 pub const PROGRAM_OUT: &str = "filter_vm_out";
@@ -75,6 +84,8 @@ pub struct GuardCounters {
     pub r#in: [u64; DropReason::TABLE],
 }
 
+// An interface's index and a direction leave the secret's bit alone.
+const _: () = assert!(MAX_IFINDEX * 2 <= ANSWER_SECRET_BIT as usize);
 const _: () = assert!(MAX_NODES.is_power_of_two() && MAX_RULES.is_power_of_two());
 const _: () = assert!(MAX_NODES - 1 <= crate::MAX_NODE_INDEX as usize);
 const _: () = assert!(MAX_SLOTS - 1 <= crate::slot::INDEX as usize);

@@ -3,12 +3,13 @@
 //! Their layout is an ABI between two programs that are replaced at different times: change it, and
 //! [`ABI_VERSION`] must change.
 
+use crate::answer::Rate;
 use crate::{Class, Direction};
 
 /// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), and of
 /// the drop reasons' numbers.
 /// Pinned maps of another version are never touched.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// How many own addresses of each family a record holds. A port with more has them compiled into a graph of
 /// its own.
@@ -78,6 +79,8 @@ pub struct PortRecord {
     pub node_count: u32,
     /// How many entries the port's table from rules to counters has.
     pub rule_count: u32,
+    /// How often rejected packets are answered.
+    pub answers: Rate,
 }
 
 impl PortRecord {
@@ -101,6 +104,7 @@ impl PortRecord {
         nodes: 0,
         node_count: 0,
         rule_count: 0,
+        answers: Rate::NEVER,
     };
 }
 
@@ -130,5 +134,5 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<PortRecord>() == 320 && align_of::<PortRecord>() == 8);
+const _: () = assert!(size_of::<PortRecord>() == 328 && align_of::<PortRecord>() == 8);
 const _: () = assert!(size_of::<Learned>() == 16 && size_of::<Counter>() == 16);

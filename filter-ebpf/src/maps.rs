@@ -4,6 +4,7 @@
 
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray};
 use aya_ebpf::macros::btf_map;
+use filter_common::answer::{AnswerCounters, Room};
 use filter_common::maps::{
     GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SLOTS, NodePool, RulePool,
 };
@@ -32,6 +33,12 @@ pub static GUARD: Array<GuardCounters, MAX_PORTS, MMAPABLE> = Array::new();
 
 #[btf_map(name = "filter_learned")]
 pub static LEARNED: Array<Learned, MAX_PORTS, MMAPABLE> = Array::new();
+
+#[btf_map(name = "filter_answers")]
+pub static ANSWERS: Array<AnswerCounters, MAX_PORTS, MMAPABLE> = Array::new();
+
+#[btf_map(name = "filter_room")]
+pub static ROOM: PerCpuArray<Room, 1> = PerCpuArray::new();
 
 #[btf_map(name = "filter_grace")]
 pub static GRACE: ArrayOfMaps<Array<u32, 1, 0>, 1> = ArrayOfMaps::new();

@@ -120,6 +120,7 @@ impl TestPort {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            answers: filter_common::answer::Rate::default(),
         };
         let prepared = datapath.prepare(&spec).unwrap_or_else(|error| panic!("{error}"));
         self.number = Some(prepared.port());

@@ -365,7 +365,7 @@ fn bpftool_shows_names_and_fields() {
         assert!(names.iter().any(|name| name == program), "`bpftool prog list` has no {program}: {names:?}");
     }
 
-    let fields: [(&str, &[&str]); 7] = [
+    let fields: [(&str, &[&str]); 9] = [
         (maps::IFINDEX, &["\"key\": 0", "\"value\": 0"]),
         (
             maps::PORTS,
@@ -376,6 +376,8 @@ fn bpftool_shows_names_and_fields() {
         (maps::COUNTERS, &["\"cpu\": 0", "\"packets\": ", "\"bytes\": "]),
         (maps::GUARD, &["\"out\": [", "\"in\": ["]),
         (maps::LEARNED, &["\"mac\": ", "\"ip4\": "]),
+        (maps::ANSWERS, &["\"due\": ", "\"sent\": [", "\"suppressed\": ["]),
+        (maps::ROOM, &["\"cpu\": 0", "\"words\": ["]),
     ];
     assert_eq!(fields.len() + 1, maps::ALL.len(), "all maps but that of maps");
     for (map, fields) in fields {

@@ -51,6 +51,7 @@ impl InForce {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            answers: filter_common::answer::Rate::NEVER,
         })?;
         if datapath.publish(prepared).is_some() {
             bail!("there was a policy on {name} already");

@@ -83,6 +83,7 @@ fn prepare(
             mac: None,
             ip4: &[],
             ip6: &[],
+            answers: filter_common::answer::Rate::NEVER,
         };
         let next = datapath.prepare_like(&spec, prepared.first())?;
         prepared.push(next);

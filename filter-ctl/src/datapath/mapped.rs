@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use filter_common::answer::AnswerCounters;
 use filter_common::maps::GuardCounters;
 use filter_common::{Learned, Node, PortRecord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -31,6 +32,8 @@ unsafe impl Plain for PortRecord {}
 unsafe impl Plain for Learned {}
 // SAFETY: as above.
 unsafe impl Plain for GuardCounters {}
+// SAFETY: as above.
+unsafe impl Plain for AnswerCounters {}
 
 /// How elements follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use filter_common::answer::{AnswerCounters, Rate};
 use filter_common::{Class, Direction, Learned, OWN_ADDRESSES, PortRecord, slot};
 
 use super::{Datapath, DatapathError};
@@ -36,6 +37,8 @@ pub struct PortSpec<'a> {
     pub ip4: &'a [Ipv4Addr],
     /// The port's IPv6 addresses, likewise.
     pub ip6: &'a [Ipv6Addr],
+    /// How often rejected packets are answered.
+    pub answers: Rate,
 }
 
 /// A policy that is written and not yet published.
@@ -115,6 +118,7 @@ impl Datapath {
         if spec.port.is_none() {
             written &= self.tables.learned.write(port as usize, Learned::default());
             written &= self.tables.clear_guard(port);
+            written &= self.tables.answers.write(port as usize, AnswerCounters::default());
         }
         let record = record(spec, fingerprint, port, nodes, rules);
         written &= self.tables.ports.write(slot as usize, record);
@@ -125,7 +129,7 @@ impl Datapath {
     }
 
     /// A copy of what is in force on an interface, for [`LOOPBACK`](super::LOOPBACK): the same nodes and the same
-    /// addresses, but counting nowhere and learning for itself. To try out what the port does with a frame.
+    /// addresses, but counting nowhere, learning for itself, and answering nobody. To try out what the port does with a frame.
     pub fn prepare_copy(&mut self, ifindex: u32) -> Result<Option<Prepared>, DatapathError> {
         let Some(original) = self.published_on(ifindex) else { return Ok(None) };
         let slot = self.occupancy.free_slot(self.tables.ports.len())?;
@@ -137,7 +141,7 @@ impl Datapath {
             // Counter 0 is nobody's.
             written &= self.tables.rules.write(position as usize, 0);
         }
-        let record = PortRecord { ifindex: super::LOOPBACK, port, rules, ..original };
+        let record = PortRecord { ifindex: super::LOOPBACK, port, rules, answers: Rate::NEVER, ..original };
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
         self.occupancy.hold(slot, &record, &self.tables);
@@ -223,6 +227,7 @@ fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u
         node_count: spec.image.nodes.len() as u32,
         rules,
         rule_count: spec.counters.len() as u32,
+        answers: spec.answers,
         ..PortRecord::EMPTY
     };
     if let Some([a, b, c, d, e, f]) = spec.mac {

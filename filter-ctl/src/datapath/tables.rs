@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
+use filter_common::answer::AnswerCounters;
 use filter_common::maps::{self, GuardCounters};
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
 
@@ -17,6 +18,7 @@ pub(super) struct Tables {
     pub(super) rules: Mapped<u32>,
     pub(super) guard: Mapped<GuardCounters>,
     pub(super) learned: Mapped<Learned>,
+    pub(super) answers: Mapped<AnswerCounters>,
     counters: PerCpuArray<MapData, [u64; 2]>,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
@@ -40,6 +42,7 @@ impl Tables {
             rules: mapped(&get(maps::RULES)?, maps::RULES, Packed, maps::MAX_RULES)?,
             guard: mapped(&get(maps::GUARD)?, maps::GUARD, Elements, 1)?,
             learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
+            answers: mapped(&get(maps::ANSWERS)?, maps::ANSWERS, Elements, 1)?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
             cpus: aya::util::nr_cpus()

@@ -78,6 +78,7 @@ impl Explainer {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
+            answers: filter_common::answer::Rate::NEVER,
         })?;
         // Nothing was published there before: these classifiers are new.
         let retired = datapath.publish(prepared);

@@ -30,7 +30,7 @@ pub use compiled::{Compiled, CompiledGraph, compiled};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
-pub use view::{Counted, GuardCount, PortStats, PortView, Status, ports, stats};
+pub use view::{AnswerCount, Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;
 
 /// Why a command could not be carried out.

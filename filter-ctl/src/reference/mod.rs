@@ -84,7 +84,7 @@ pub fn judge(
     }
     let (outcome, hits) = eval::run(policy.program(direction), &packet, &port.own());
     // What the policy does not let through taught nothing.
-    if outcome.verdict == Verdict::Drop {
+    if outcome.verdict != Verdict::Pass {
         port.learned = before;
     }
     Judgement { outcome, hits, packet }

@@ -11,6 +11,7 @@ mod many;
 mod nwfilter;
 mod ports;
 mod profiles;
+mod reject;
 mod traffic;
 
 /// The command under test.

@@ -66,7 +66,7 @@ fn then(rng: &mut Rng, position: usize, last: usize) -> Then {
 }
 
 fn verdict(rng: &mut Rng) -> Verdict {
-    if rng.chance(50) { Verdict::Pass } else { Verdict::Drop }
+    if rng.chance(50) { Verdict::Pass } else { rng.pick(&Verdict::ALL) }
 }
 
 fn when(rng: &mut Rng, fields: &[Field]) -> Vec<When> {
