@@ -23,15 +23,26 @@ pub trait Effects: Visit {
     /// Learns the IPv4 address unless there is one, and returns the one that holds.
     fn learn_ip4(&mut self, ip4: u64) -> u64;
     /// Finds the packet's connection, moves it on, and says what the packet is to it:
-    /// [`track`](crate::track::track).
-    fn track(&mut self, packet: &Packet<'_>) -> u32;
+    /// [`track`](crate::track::track). Who has no table of flows, as is the case unless something else is said, follows
+    /// nothing.
+    #[inline(always)]
+    fn track(&mut self, _: &Packet<'_>) -> u32 {
+        0
+    }
     /// Makes the connection that a packet begins which `rule` has passed. An error where it cannot be.
-    fn begin(&mut self, packet: &Packet<'_>, rule: u32) -> Result<(), DropReason>;
+    #[inline(always)]
+    fn begin(&mut self, _: &Packet<'_>, _: u32) -> Result<(), DropReason> {
+        Ok(())
+    }
     /// Notes that a first fragment was passed by `rule`. Where there is no room for that its later fragments do not
     /// pass.
-    fn note_fragment(&mut self, packet: &Packet<'_>, rule: u32);
+    #[inline(always)]
+    fn note_fragment(&mut self, _: &Packet<'_>, _: u32) {}
     /// The rule that passed the first fragment of which this is a later one.
-    fn follow_fragment(&mut self, packet: &Packet<'_>) -> Option<u32>;
+    #[inline(always)]
+    fn follow_fragment(&mut self, _: &Packet<'_>) -> Option<u32> {
+        None
+    }
 
     /// Goes on with a walk that did not end within [`SHORT_WALK`](crate::SHORT_WALK) steps.
     fn walk_on<N: Nodes + ?Sized>(&mut self, walk: Walk, nodes: &N, key: &Key) -> Outcome

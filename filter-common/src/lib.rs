@@ -17,6 +17,7 @@
 #![allow(clippy::decimal_bitwise_operands, reason = "ports and prefix lengths are decimal everywhere")]
 
 mod address;
+pub mod answer;
 mod classify;
 pub mod connection;
 mod direction;

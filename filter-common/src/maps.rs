@@ -25,6 +25,10 @@ pub const SETS: &str = "filter_sets";
 pub const NETWORKS: &str = "filter_networks";
 /// Which contents of a set the two above hold: [`SetState`], by the set's number.
 pub const SET_STATES: &str = "filter_setstate";
+/// Answers to rejected packets: [`AnswerCounters`](crate::answer::AnswerCounters), by the port's number.
+pub const ANSWERS: &str = "filter_answers";
+/// Where answers are put together, one place for each CPU: [`Room`](crate::answer::Room). User space does not touch it.
+pub const ROOM: &str = "filter_room";
 /// A map of maps whose update waits until no packet is in a program any more. It holds nothing.
 pub const GRACE: &str = "filter_grace";
 
@@ -34,10 +38,15 @@ pub const FLOWS: &str = "filter_flows";
 pub const SETTINGS: &str = "filter_settings";
 
 /// All of them but the log's ring buffer.
-pub const ALL: [&str; 13] = [
-    IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, SETS, NETWORKS, SET_STATES, GRACE, FLOWS,
-    SETTINGS,
+pub const ALL: [&str; 15] = [
+    IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, SETS, NETWORKS, SET_STATES, ANSWERS, ROOM, GRACE,
+    FLOWS, SETTINGS,
 ];
+
+/// The classifiers' global with the secret by which they know their answers, set when they are loaded.
+pub const ANSWER_SECRET: &str = "ANSWER_SECRET";
+/// This bit of the secret is always set, so that no answer's mark is 0, whatever its interface.
+pub const ANSWER_SECRET_BIT: u32 = 1 << 31;
 
 /// The classifier of [`Direction::Out`].
 pub const PROGRAM_OUT: &str = "filter_vm_out";
@@ -107,6 +116,8 @@ pub struct SetState {
 }
 
 const _: () = assert!(size_of::<SetState>() == 16);
+// An interface's index and a direction leave the secret's bit alone.
+const _: () = assert!(MAX_IFINDEX * 2 <= ANSWER_SECRET_BIT as usize);
 const _: () = assert!(MAX_NODES.is_power_of_two() && MAX_RULES.is_power_of_two());
 const _: () = assert!(MAX_NODES - 1 <= crate::MAX_NODE_INDEX as usize);
 const _: () = assert!(MAX_SLOTS - 1 <= crate::slot::INDEX as usize);

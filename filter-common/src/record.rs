@@ -3,6 +3,7 @@
 //! Their layout is an ABI between two programs that are replaced at different times: change it, and
 //! [`ABI_VERSION`] must change.
 
+use crate::answer::Rate;
 use crate::{Class, Direction};
 
 /// Version of everything in this module, of [`Node`](crate::Node), of the words of [`Key`](crate::Key), of the
@@ -92,6 +93,8 @@ pub struct PortRecord {
     pub flow_epoch: u32,
     /// Classes of packets whose later fragments follow their first one: bits as in `tracked`.
     pub fragments: u32,
+    /// How often rejected packets are answered.
+    pub answers: Rate,
 }
 
 impl PortRecord {
@@ -121,6 +124,7 @@ impl PortRecord {
         flow_previous_mask: 0,
         flow_epoch: 0,
         fragments: 0,
+        answers: Rate::NEVER,
     };
 }
 
@@ -156,5 +160,5 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<PortRecord>() == 344 && align_of::<PortRecord>() == 8);
+const _: () = assert!(size_of::<PortRecord>() == 352 && align_of::<PortRecord>() == 8);
 const _: () = assert!(size_of::<Learned>() == 16 && size_of::<Counter>() == 16);

@@ -134,6 +134,7 @@ impl Judge<'_> {
             (Verdict::Pass, _) => "passes",
             (Verdict::Drop, Cause::Guard(_)) => "dropped by the guard",
             (Verdict::Drop, _) => "dropped",
+            (Verdict::RejectPort | Verdict::RejectAdmin | Verdict::RejectIcmp, _) => "rejected",
         }
     }
 }
@@ -556,8 +557,8 @@ const fn next(change: Change) -> Option<Change> {
         Change::NotMirrored => Change::AnswersNotAccepted,
         Change::AnswersNotAccepted => Change::TypedBothWays,
         Change::TypedBothWays => Change::MacBothWays,
-        Change::MacBothWays => Change::NoAnswer,
-        Change::NoAnswer => Change::AllTraffic,
+        Change::MacBothWays => Change::ResetsTcp,
+        Change::ResetsTcp => Change::AllTraffic,
         Change::AllTraffic => Change::SeesIntoTags,
         Change::SeesIntoTags => Change::CodePoint,
         Change::CodePoint => Change::Encapsulated,

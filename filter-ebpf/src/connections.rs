@@ -58,7 +58,7 @@ impl FlowTables for Tables {
 
     #[inline(always)]
     fn find_room(&self, seen: &Seen<'_>, key: &FlowKey) -> u64 {
-        filter_room(seen.key, seen.record, key)
+        filter_find_room(seen.key, seen.record, key)
     }
 
     #[inline(always)]
@@ -80,7 +80,7 @@ impl FlowTables for Tables {
 /// [`track::find_room`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn filter_room(key: *const Key, record: *const PortRecord, flow: *const FlowKey) -> u64 {
+pub extern "C" fn filter_find_room(key: *const Key, record: *const PortRecord, flow: *const FlowKey) -> u64 {
     let Some(seen) = seen(key, record, 0, Direction::Out) else { return track::room::NONE };
     // SAFETY: the verifier checks that callers pass memory of that size, or null.
     let Some(flow) = (unsafe { flow.as_ref() }) else { return track::room::NONE };

@@ -37,6 +37,8 @@ fn is_member(key: &Key, number: u32, detail: u32) -> bool {
         let address = Prefix::new(WHOLE, network_of(key, detail));
         return networks.get(&address).is_some();
     }
-    let (Some(members), Some(member)) = (maps::SETS.get(number), member_of(key, detail)) else { return false };
+    let (Some(members), Some(member)) = (maps::SETS.get(number), member_of(key, detail)) else {
+        return false;
+    };
     members.get_ptr(&member).is_some()
 }

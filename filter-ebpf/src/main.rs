@@ -18,6 +18,7 @@ mod long_walk;
 mod maps;
 mod opaque;
 mod port;
+mod reject;
 mod skb;
 
 use aya_ebpf::bindings::__sk_buff;
@@ -27,10 +28,11 @@ use aya_log_ebpf::warn;
 use filter_common::maps::{MAX_NODES, NodePool};
 use filter_common::parse::{Parsed, parse, parse_plain};
 use filter_common::{
-    Cause, Direction, DropReason, Frame, Key, Node, Nodes, Outcome, PortRecord, Verdict, slot,
+    Cause, Direction, DropReason, Frame, Key, Node, Nodes, Outcome, PortRecord, Verdict, record_flags, slot,
 };
 
 use port::{PortEffects, Weight, count_guard};
+use reject::{Rejected, filter_answer, is_answer};
 use skb::SkbFrame;
 
 /// `TCX_NEXT`, which is also clsact's `TC_ACT_UNSPEC`: other programs on the port still run.
@@ -54,6 +56,9 @@ pub fn filter_vm_in(ctx: TcContext) -> i32 {
 fn judge(ctx: &TcContext, direction: Direction) -> i32 {
     // SAFETY: the kernel passes a valid context.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    if is_answer(ctx.skb.skb, ifindex, direction) {
+        return NEXT;
+    }
     let entry = match maps::IFINDEX.get_ptr(ifindex) {
         // SAFETY: a map element. Volatile: it is read once a packet, whoever stores meanwhile.
         Some(entry) => unsafe { core::ptr::read_volatile(entry) },
@@ -90,10 +95,28 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
         Cause::Rule(rule) => {
             effects.count(rule);
             report(ctx, outcome);
-            if outcome.verdict as u32 == Verdict::Pass as u32 { NEXT } else { SHOT }
+            if outcome.verdict as u32 == Verdict::Pass as u32 {
+                return NEXT;
+            }
+            if outcome.verdict.rejects() && is_sound(ctx, record, key) {
+                let rejected = Rejected { verdict: outcome.verdict, direction };
+                return filter_answer(ctx.skb.skb, key, record, rejected.to_word());
+            }
+            SHOT
         }
         Cause::Guard(reason) if reason.is_fault() => fault(ctx, entry, record.port, direction, reason),
         Cause::Guard(reason) => drop(ctx, record.port, direction, reason, weight.packets),
+    }
+}
+
+/// Whether nothing is wrong with a packet that the policy decided on; in a strict port it would not have got there.
+/// It is parsed again rather than remembered: what is remembered through the walk has the verifier follow that once for
+/// each value.
+#[inline(always)]
+fn is_sound(ctx: &TcContext, record: &PortRecord, key: &mut Key) -> bool {
+    record.flags & record_flags::STRICT != 0 || {
+        let parsed = filter_parse(ctx.skb.skb, key, record.flags, record.zero);
+        parsed != UNREADABLE && Parsed::from_word(parsed).anomaly().is_none()
     }
 }
 

@@ -5,6 +5,7 @@
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
+use filter_common::answer::{AnswerCounters, Room};
 use filter_common::maps::{
     GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SETS, MAX_SLOTS, MAX_TABLES, NodePool, RulePool,
     SetState,
@@ -54,6 +55,11 @@ pub static NETWORKS: ArrayOfMaps<LpmTrie<NetworkAddress, u32, 1>, MAX_SETS> = Ar
 
 #[btf_map(name = "filter_setstate")]
 pub static SET_STATES: Array<SetState, MAX_SETS, MMAPABLE> = Array::new();
+#[btf_map(name = "filter_answers")]
+pub static ANSWERS: Array<AnswerCounters, MAX_PORTS, MMAPABLE> = Array::new();
+
+#[btf_map(name = "filter_room")]
+pub static ROOM: PerCpuArray<Room, 1> = PerCpuArray::new();
 
 #[btf_map(name = "filter_grace")]
 pub static GRACE: ArrayOfMaps<Array<u32, 1, 0>, 1> = ArrayOfMaps::new();

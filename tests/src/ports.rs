@@ -121,6 +121,7 @@ impl TestPort {
             ip4: &ip4,
             ip6: &ip6,
             flows: FlowSpec::default(),
+            answers: filter_common::answer::Rate::default(),
         };
         let prepared = datapath.prepare(&spec).unwrap_or_else(|error| panic!("{error}"));
         self.number = Some(prepared.port());

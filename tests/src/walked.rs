@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use filter_common::{
-    Direction, DropReason, Effects, Key, LEARNED_IP4, LEARNED_MAC, NetworkAddress, PortRecord, Question,
-    SliceFrame, Tag, Visit, classify, element, member_of, network_of, question,
+    Direction, Effects, Key, LEARNED_IP4, LEARNED_MAC, NetworkAddress, PortRecord, Question, SliceFrame, Tag,
+    Visit, classify, element, member_of, network_of, question,
 };
 use filter_ctl::compile::Image;
 use filter_ctl::datapath::Stored;
@@ -126,20 +126,6 @@ impl Effects for Memory<'_> {
             self.ip4 = ip4;
         }
         self.ip4
-    }
-
-    fn track(&mut self, _: &filter_common::Packet<'_>) -> u32 {
-        0
-    }
-
-    fn begin(&mut self, _: &filter_common::Packet<'_>, _: u32) -> Result<(), DropReason> {
-        Ok(())
-    }
-
-    fn note_fragment(&mut self, _: &filter_common::Packet<'_>, _: u32) {}
-
-    fn follow_fragment(&mut self, _: &filter_common::Packet<'_>) -> Option<u32> {
-        None
     }
 }
 

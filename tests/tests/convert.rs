@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use filter_common::{Direction, Verdict};
 use filter_ctl::convert::{CannotSay, Snap, to_filter, to_pool};
 use filter_ctl::model::{MacAddr, Mode, ParameterText, Profile, ProfileName};
-use filter_ctl::policy::Policy;
+use filter_ctl::policy::{Field, Policy};
 use filter_ctl::reference::{Packet, Port, VlanTag, judge};
 use filter_ctl::resolve::{Parameters, resolve};
 use filter_ctl::store::Profiles;
@@ -43,7 +43,11 @@ fn verdict(policy: &Policy, parameters: &Parameters, (direction, bytes, tag): &S
     let addresses = parameters.addresses.clone();
     let mut port = Port { strict: true, mac: Some(VM), addresses, ..Port::default() };
     let tag = tag.map(|(ether_type, tci)| VlanTag { ether_type, tci });
-    judge(policy, &mut port, *direction, bytes, tag).outcome.verdict
+    let judgement = judge(policy, &mut port, *direction, bytes, tag);
+    let verdict = judgement.outcome.verdict;
+    // What is not IP is not answered, so rejecting it is dropping it; and so is what is in SNAP.
+    let snap = judgement.packet.llc.is_some_and(|llc| llc.snap.is_some());
+    if snap || judgement.packet.value(Field::SrcIp).is_none() { verdict.without_answer() } else { verdict }
 }
 
 fn random(rng: &mut Rng) -> Sent {

@@ -386,7 +386,7 @@ fn bpftool_shows_names_and_fields() {
         assert!(names.iter().any(|name| name == program), "`bpftool prog list` has no {program}: {names:?}");
     }
 
-    let fields: [(&str, &[&str]); 8] = [
+    let fields: [(&str, &[&str]); 11] = [
         (maps::IFINDEX, &["\"key\": 0", "\"value\": 0"]),
         (
             maps::PORTS,
@@ -398,8 +398,11 @@ fn bpftool_shows_names_and_fields() {
         (maps::GUARD, &["\"out\": [", "\"in\": ["]),
         (maps::LEARNED, &["\"mac\": ", "\"ip4\": "]),
         (maps::SET_STATES, &["\"version\": ", "\"applied\": "]),
+        (maps::ANSWERS, &["\"due\": ", "\"sent\": [", "\"suppressed\": ["]),
+        (maps::SETTINGS, &["\"secrets\": [", "\"timeouts\": ["]),
+        (maps::ROOM, &["\"cpu\": 0", "\"words\": ["]),
     ];
-    assert_eq!(fields.len() + 3, maps::ALL.len(), "all maps but those of maps");
+    assert_eq!(fields.len() + 4, maps::ALL.len(), "all maps but those of maps");
     for (map, fields) in fields {
         let path = pins.path().join(format!("v{}", filter_common::ABI_VERSION)).join("maps").join(map);
         let shown = beginning_of_dump(&path);

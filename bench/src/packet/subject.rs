@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use filter_common::{Direction, PortRecord, SHORT_WALK};
 use filter_ctl::compile::{Image, compile};
-use filter_ctl::datapath::{Datapath, PortSpec};
+use filter_ctl::datapath::{Datapath, FlowSpec, PortSpec};
 use filter_ctl::policy::Policy;
 use filter_ctl::reference::Port;
 use filter_tests::generate::Rng;
@@ -51,6 +51,8 @@ impl InForce {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            flows: FlowSpec::default(),
+            answers: filter_common::answer::Rate::NEVER,
         })?;
         if datapath.publish(prepared).is_some() {
             bail!("there was a policy on {name} already");

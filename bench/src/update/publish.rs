@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use filter_ctl::compile::{Image, compile};
-use filter_ctl::datapath::{Datapath, LoadOptions, PortSpec, Prepared};
+use filter_ctl::datapath::{Datapath, FlowSpec, LoadOptions, PortSpec, Prepared};
 use filter_ctl::policy::Policy;
 use filter_ctl::resolve::{Parameters, resolve};
 
@@ -83,6 +83,8 @@ fn prepare(
             mac: None,
             ip4: &[],
             ip6: &[],
+            flows: FlowSpec::default(),
+            answers: filter_common::answer::Rate::NEVER,
         };
         let next = datapath.prepare_like(&spec, prepared.first())?;
         prepared.push(next);

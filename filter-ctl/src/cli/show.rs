@@ -2,7 +2,7 @@
 
 use super::table::Table;
 use crate::engine::{
-    Attached, Compiled, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated,
+    AnswerCount, Attached, Compiled, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated,
 };
 use crate::model::Mode;
 use crate::store::{Binding, Fail, Profiles};
@@ -218,8 +218,22 @@ pub fn stats(stats: &PortStats, all: bool, before: Option<&PortStats>) -> String
         let words = [count.direction, count.reason, count.description];
         guard.row(cells.into_iter().chain(words.map(str::to_owned)));
     }
+    let mut answers = Table::new(&[">ANSWERED", ">ADDED", ">SUPPRESSED", ">ADDED", "DIR"]);
+    for count in &stats.answers {
+        let then = before.map(|before| {
+            let same = |then: &&AnswerCount| then.direction == count.direction;
+            before.answers.iter().find(same).map_or((0, 0), |then| (then.sent, then.suppressed))
+        });
+        answers.row([
+            count.sent.to_string(),
+            added(count.sent, then.map(|(sent, _)| sent)),
+            count.suppressed.to_string(),
+            added(count.suppressed, then.map(|(_, suppressed)| suppressed)),
+            count.direction.to_owned(),
+        ]);
+    }
     let tables: Vec<String> =
-        [rules, guard].iter().filter(|table| !table.is_empty()).map(ToString::to_string).collect();
+        [rules, guard, answers].iter().filter(|table| !table.is_empty()).map(ToString::to_string).collect();
     if tables.is_empty() { format!("{}: no packet yet\n", stats.port) } else { tables.join("\n") }
 }
 

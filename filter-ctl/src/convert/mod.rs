@@ -49,7 +49,7 @@ pub enum Part {
     /// An entry, by its name or `#` and its position.
     Entry(String),
     /// The default of a pool.
-    Default,
+    Default(Action),
     /// A rule, by its position.
     Rule(usize),
     /// A reference, by the name of the profile it leads to.
@@ -61,7 +61,7 @@ impl fmt::Display for Part {
         match self {
             Self::Profile => f.write_str("the profile"),
             Self::Entry(name) => write!(f, "entry {name}"),
-            Self::Default => f.write_str("default DROP"),
+            Self::Default(action) => write!(f, "default {action}"),
             Self::Rule(number) => write!(f, "rule #{number}"),
             Self::Reference(profile) => write!(f, "reference to {profile}"),
         }
@@ -85,8 +85,8 @@ fn is_of_any_type(entry: &Entry) -> bool {
         && !entry.conditions.ask_for(Filter::Ip)
 }
 
-/// The first entry about frames of a type that accepts some that a later entry about those of any type drops, and
-/// which that is: both by their position, the default drop being behind the last.
+/// The first entry about frames of a type that accepts some (or answers them) that a later entry about those of any
+/// type drops, and which that is: both by their position, the default drop being behind the last.
 fn looked_at_twice(pool: &Pool) -> Option<(usize, usize)> {
     let entries: Vec<&Entry> = pool.entries().collect();
     Direction::ALL.into_iter().find_map(|direction| {
@@ -94,10 +94,10 @@ fn looked_at_twice(pool: &Pool) -> Option<(usize, usize)> {
         let mut accepts: Vec<usize> = Vec::new();
         for (position, entry) in entries.iter().enumerate().filter(|(_, entry)| goes(entry)) {
             if !is_of_any_type(entry) {
-                accepts.extend((entry.action == Action::Accept).then_some(position));
+                accepts.extend((entry.action != Action::Drop).then_some(position));
                 continue;
             }
-            if entry.action == Action::Drop
+            if entry.action != Action::Accept
                 && let Some(&accept) = accepts.iter().find(|&&accept| may_meet(entries[accept], entry))
             {
                 return Some((accept, position));
@@ -106,7 +106,7 @@ fn looked_at_twice(pool: &Pool) -> Option<(usize, usize)> {
                 return None;
             }
         }
-        let accept = accepts.first().filter(|_| pool.default == Action::Drop)?;
+        let accept = accepts.first().filter(|_| pool.default != Action::Accept)?;
         Some((*accept, entries.len()))
     })
 }

@@ -46,7 +46,7 @@ fn what_tags_and_snap_make_different_is_refused() {
     let pool = format!("default='DROP'>{arp}");
     let error = filter_of(&pool, Snap::Same).unwrap_err();
     assert!(error.starts_with("profile p, 1:37: default DROP: drops frames of any type"), "{error}");
-    assert!(error.contains("entry #1 accepts"), "{error}");
+    assert!(error.contains("entry #1 does not drop"), "{error}");
     let text = filter_of(&pool, Snap::Dropped).unwrap();
     assert!(text.starts_with("<filter name='p' chain='mac' priority='-800'>\n"), "{text}");
     assert_eq!(text.matches("action='return'").count(), 3, "{text}");
@@ -164,4 +164,32 @@ proptest! {
             prop_assert_eq!(again.as_ref(), Ok(&pool));
         }
     }
+}
+
+#[test]
+fn what_is_answered_can_be_said_above_ip_only() {
+    let entry = |answer: &str, inside: &str| {
+        format!("><FilterEntry><Action>REJECT</Action>{answer}{inside}</FilterEntry>")
+    };
+    let ip = "<IPHeadersFilter><HdrIPVersion>ipv4</HdrIPVersion><HdrProtocolID>udp</HdrProtocolID></IPHeadersFilter>";
+    let text = filter_of(&entry("", ip), Snap::Same).unwrap();
+    assert_eq!(
+        text.matches("<rule action='reject' direction='out' priority='500' statematch='false'>").count(),
+        1
+    );
+    assert!(text.contains("<udp"), "{text}");
+    let arp = "<ARPFilter><OPCode>request</OPCode></ARPFilter>";
+    assert!(filter_of(&entry("", arp), Snap::Same).unwrap().contains("action='reject'"));
+    let error = filter_of(&entry("", ""), Snap::Same).unwrap_err();
+    assert!(error.ends_with("rejects, but a rule of the link level drops without an answer"), "{error}");
+    let error = filter_of(&entry("<RejectWith>admin-prohibited</RejectWith>", ip), Snap::Same).unwrap_err();
+    assert!(error.contains("entry #1: rejects"), "{error}");
+    let error = filter_of(" default='REJECT'>", Snap::Same).unwrap_err();
+    assert!(error.contains("default REJECT: a filter's last rule"), "{error}");
+    // And back.
+    let rule = |element: &str| {
+        pool_of(&format!("><rule action='reject' direction='in' priority='1'><{element}/></rule>")).unwrap()
+    };
+    assert!(rule("tcp").contains("<Action>REJECT</Action>"));
+    assert!(rule("mac").contains("<Action>DROP</Action>"));
 }

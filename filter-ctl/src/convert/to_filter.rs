@@ -13,7 +13,7 @@ use super::{CannotSay, MAX_RULES, Part, Snap, looked_at_twice};
 use crate::model::nwfilter::{self, Attribute, AttributeName, Chain, FilterItem, FilterRule, Protocol};
 use crate::model::{
     Action, Body, Condition, Entry, EtherType, Filter, HeaderField, IpMatch, IpNetwork, IpProtocol,
-    IpVersion, Item, Location, MacAddr, MacMatch, Pool, PortMatch, Profile, Term, Variable,
+    IpVersion, Item, Location, MacAddr, MacMatch, Pool, PortMatch, Profile, RejectWith, Term, Variable,
 };
 use nwfilter::{DEFAULT_RULE_PRIORITY, RuleAction, RuleDirection};
 
@@ -37,11 +37,11 @@ pub fn to_filter(profile: &Profile, snap: Snap) -> Result<Profile, CannotSay> {
         let entries: Vec<&Entry> = pool.entries().collect();
         let (part, location) = match entries.get(drop) {
             Some(entry) => (part_of(entry, drop), entry.location),
-            None => (Part::Default, entries[accept].location),
+            None => (Part::Default(pool.default), entries[accept].location),
         };
         let reason = format!(
             "drops frames of any type, by which a filter also means the frames around tags and SNAP, and so what is in \
-             SNAP and {} accepts; a filter that drops that and is otherwise the same can be had with `--drop-snap`",
+             SNAP and {} does not drop; a filter that drops that and is otherwise the same can be had with `--drop-snap`",
             part_of(entries[accept], accept)
         );
         return Err(cannot(part, location, reason));
@@ -83,6 +83,11 @@ fn part_of(entry: &Entry, position: usize) -> Part {
 
 fn rules(pool: &Pool, level: Level) -> Result<Vec<FilterRule>, Unsaid> {
     let mut rules = Vec::new();
+    if matches!(pool.default, Action::Reject(_)) {
+        let reason =
+            "a filter's last rule would drop what is around tags, and is no answer to that".to_owned();
+        return Err(Unsaid { part: Part::Default(pool.default), location: Location::default(), reason });
+    }
     let entries = pool.items.iter().filter_map(|item| match item {
         Item::Entry(entry) => Some(entry),
         Item::Reference(_) => None,
@@ -172,10 +177,7 @@ fn rules_of(entry: &Entry, level: Level) -> Result<Vec<FilterRule>, String> {
             if let Some(name) = &entry.name {
                 texts.push((AttributeName::Comment, name.to_string()));
             }
-            let action = match entry.action {
-                Action::Accept => RuleAction::Accept,
-                Action::Drop => RuleAction::Drop,
-            };
+            let action = action(entry.action, frames, level)?;
             let protocol = protocol.filter(|&protocol| protocol != Protocol::Mac || !texts.is_empty());
             let attributes = match protocol {
                 Some(protocol) => attributes(protocol, &texts)?,
@@ -199,6 +201,24 @@ fn rules_of(entry: &Entry, level: Level) -> Result<Vec<FilterRule>, String> {
         }
     }
     Ok(rules)
+}
+
+/// The action of a rule for one of a pool. Rules of the link level cannot answer, those of the IP level answer in
+/// one way.
+fn action(action: Action, frames: Frames, level: Level) -> Result<RuleAction, String> {
+    let answers = !matches!(frames, Frames::Arp | Frames::Rarp);
+    match (action, level) {
+        (Action::Accept, _) => Ok(RuleAction::Accept),
+        (Action::Drop, _) => Ok(RuleAction::Drop),
+        (Action::Reject(_), Level::Link) if !answers => Ok(RuleAction::Reject),
+        (Action::Reject(_), Level::Link) => {
+            Err("rejects, but a rule of the link level drops without an answer".to_owned())
+        }
+        (Action::Reject(RejectWith::PortUnreachable), Level::Ip) => Ok(RuleAction::Reject),
+        (Action::Reject(answer @ RejectWith::AdminProhibited), Level::Ip) => {
+            Err(format!("rejects with {answer}, but a rule answers port-unreachable"))
+        }
+    }
 }
 
 /// The attributes of a protocol in its order.

@@ -17,7 +17,7 @@ use crate::model::nwfilter::{
 };
 use crate::model::{
     Action, Body, Condition, Conditions, Description, Entry, EntryName, HeaderField, IpNetwork, IpVersion,
-    Item, Location, MacAddr, Pool, Profile, VariableName,
+    Item, Location, MacAddr, Pool, Profile, RejectWith, VariableName,
 };
 
 /// The pool that means what the filter does. A pool is given back as it is.
@@ -104,6 +104,8 @@ fn entries_of(rule: &FilterRule, chain: ChainKind) -> Result<Vec<Entry>, String>
     let action = match rule.action {
         // Behind the root chain there is nothing, and what is not decided passes.
         RuleAction::Accept | RuleAction::Return => Action::Accept,
+        // Rules of the link level cannot answer.
+        RuleAction::Reject if family.is_some() => Action::Reject(RejectWith::PortUnreachable),
         RuleAction::Drop | RuleAction::Reject => Action::Drop,
         RuleAction::Continue => return Ok(Vec::new()),
     };

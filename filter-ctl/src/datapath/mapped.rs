@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use filter_common::answer::AnswerCounters;
 use filter_common::maps::{GuardCounters, SetState};
 use filter_common::track::Settings;
 use filter_common::{Learned, Node, PortRecord};
@@ -38,6 +39,8 @@ unsafe impl Plain for Learned {}
 unsafe impl Plain for GuardCounters {}
 // SAFETY: as above.
 unsafe impl Plain for SetState {}
+// SAFETY: as above.
+unsafe impl Plain for AnswerCounters {}
 
 /// How elements follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ use aya::maps::MapData;
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
+use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 
 pub use error::DatapathError;
@@ -203,6 +204,11 @@ impl Datapath {
         self.tables.guard_counters(port, direction)
     }
 
+    /// Answers to rejected packets of the port with this number.
+    pub fn answers(&self, port: u32) -> AnswerCounters {
+        self.tables.answers.read(port as usize).unwrap_or_default()
+    }
+
     /// How many instructions the verifier processed for a direction's classifier, where the kernel says.
     pub fn verified_instructions(&self, direction: Direction) -> Option<u32> {
         self.programs[direction.index()].info().ok()?.verified_instruction_count()
@@ -234,6 +240,7 @@ fn load(options: LoadOptions) -> Result<Ebpf, DatapathError> {
     }
     let mut object = EbpfLoader::new()
         .override_global(LOG_LEVEL, &(options.log as u8), true)
+        .override_global(maps::ANSWER_SECRET, &secret()?, true)
         .load(OBJECT)
         .map_err(|error| DatapathError::bpf("loading the classifiers", &error))?;
     for direction in Direction::ALL {
@@ -241,6 +248,14 @@ fn load(options: LoadOptions) -> Result<Ebpf, DatapathError> {
             .map_err(|error| DatapathError::bpf(format!("loading {}", maps::program(direction)), &error))?;
     }
     Ok(object)
+}
+
+/// What nobody else can know: see [`maps::ANSWER_SECRET`]. It lives in the programs, as long as they do.
+fn secret() -> Result<u32, DatapathError> {
+    let mut bytes = [0; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| DatapathError::Bpf { call: "getrandom".into(), error: error.to_string() })?;
+    Ok(u32::from_ne_bytes(bytes) | maps::ANSWER_SECRET_BIT)
 }
 
 /// Loads a program. The verifier gives up with `EAGAIN` when a signal, or other work for the thread, comes in

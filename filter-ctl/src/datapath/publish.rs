@@ -8,6 +8,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use filter_common::answer::{AnswerCounters, Rate};
 use filter_common::{Class, Direction, Learned, OWN_ADDRESSES, PortRecord, slot};
 
 use super::flows::FlowSpec;
@@ -39,6 +40,8 @@ pub struct PortSpec<'a> {
     pub ip6: &'a [Ipv6Addr],
     /// Connections, where the graph asks for them.
     pub flows: FlowSpec,
+    /// How often rejected packets are answered.
+    pub answers: Rate,
 }
 
 /// A policy that is written and not yet published.
@@ -120,6 +123,7 @@ impl Datapath {
         if spec.port.is_none() {
             written &= self.tables.learned.write(port as usize, Learned::default());
             written &= self.tables.clear_guard(port);
+            written &= self.tables.answers.write(port as usize, AnswerCounters::default());
         }
         let mut record = record(spec, fingerprint, port, nodes, rules);
         flows.write_to(&mut record);
@@ -131,7 +135,7 @@ impl Datapath {
     }
 
     /// A copy of what is in force on an interface, for [`LOOPBACK`](super::LOOPBACK): the same nodes and the same
-    /// addresses, but counting nowhere and learning for itself. To try out what the port does with a frame.
+    /// addresses, but counting nowhere, learning for itself, and answering nobody. To try out what the port does with a frame.
     pub fn prepare_copy(&mut self, ifindex: u32) -> Result<Option<Prepared>, DatapathError> {
         let Some(original) = self.published_on(ifindex) else { return Ok(None) };
         let slot = self.occupancy.free_slot(self.tables.ports.len())?;
@@ -143,7 +147,8 @@ impl Datapath {
             // Counter 0 is nobody's.
             written &= self.tables.rules.write(position as usize, 0);
         }
-        let mut record = PortRecord { ifindex: super::LOOPBACK, port, rules, ..original };
+        let mut record =
+            PortRecord { ifindex: super::LOOPBACK, port, rules, answers: Rate::NEVER, ..original };
         self.copy_flows(&mut record)?;
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
@@ -233,6 +238,7 @@ fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u
         node_count: spec.image.nodes.len() as u32,
         rules,
         rule_count: spec.counters.len() as u32,
+        answers: spec.answers,
         ..PortRecord::EMPTY
     };
     if let Some([a, b, c, d, e, f]) = spec.mac {

@@ -2,7 +2,7 @@
 
 use aya::programs::{ProgramError, ProgramFd};
 use aya::{TestRun, TestRunOptions};
-use filter_common::{Direction, Outcome, maps};
+use filter_common::{Direction, Outcome, Verdict, maps};
 
 use super::{Datapath, DatapathError};
 
@@ -18,8 +18,12 @@ const EINVAL: i32 = 22;
 /// The interface every network namespace has, and no VM's port ever is: policies are tried out there.
 pub const LOOPBACK: u32 = 1;
 
+/// `TCX_NEXT`.
+const NEXT: u32 = u32::MAX;
 /// `TC_ACT_SHOT`.
 const SHOT: u32 = 2;
+/// `TC_ACT_REDIRECT`: the packet has become its own answer.
+const REDIRECT: u32 = 7;
 
 impl Datapath {
     /// Judges `frame` as the classifier of `direction` would on the interface, whose policy must be published.
@@ -53,7 +57,11 @@ impl Datapath {
         let word = |at: usize| u32::from_ne_bytes([after[at], after[at + 1], after[at + 2], after[at + 3]]);
         let outcome = Outcome::from_words([word(CB), word(CB + 4)]);
         let consistent = outcome.filter(|outcome| {
-            (outcome.verdict == filter_common::Verdict::Drop) == (result.return_value == SHOT)
+            if outcome.verdict == Verdict::Pass {
+                result.return_value == NEXT
+            } else {
+                result.return_value == SHOT || (outcome.verdict.rejects() && result.return_value == REDIRECT)
+            }
         });
         consistent.map(Some).ok_or_else(|| DatapathError::Bpf {
             call: call.to_owned(),

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
+use filter_common::answer::AnswerCounters;
 use filter_common::maps::{self, GuardCounters, SetState};
 use filter_common::track::Settings;
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
@@ -23,6 +24,7 @@ pub(super) struct Tables {
     pub(super) flows: ArrayOfMaps<MapData, MapData>,
     pub(super) set_states: Mapped<SetState>,
     pub(super) sets: SetTables,
+    pub(super) answers: Mapped<AnswerCounters>,
     counters: PerCpuArray<MapData, [u64; 2]>,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
@@ -51,6 +53,7 @@ impl Tables {
             flows: flows.try_into().map_err(|error| wrong(maps::FLOWS, error))?,
             set_states: mapped(&get(maps::SET_STATES)?, maps::SET_STATES, Elements, 1)?,
             sets: SetTables::open(&mut get)?,
+            answers: mapped(&get(maps::ANSWERS)?, maps::ANSWERS, Elements, 1)?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
             cpus: aya::util::nr_cpus()

@@ -57,6 +57,7 @@ impl Batch {
             ip4: &ip4,
             ip6: &ip6,
             flows: FlowSpec::default(),
+            answers: filter_common::answer::Rate::default(),
         };
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
         let prepared = datapath.prepare_like(&spec, like)?;

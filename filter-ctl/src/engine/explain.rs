@@ -83,6 +83,7 @@ impl Explainer {
             ip4: &ip4,
             ip6: &ip6,
             flows: FlowSpec::default(),
+            answers: filter_common::answer::Rate::NEVER,
         })?;
         // Nothing was published there before: these classifiers are new.
         let retired = datapath.publish(prepared);

@@ -32,7 +32,7 @@ pub use explain::{Explained, Explainer, FrameToExplain};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use sets::{SetChanged, SetView, set_members, sets};
-pub use view::{Counted, GuardCount, PortStats, PortView, Status, ports, stats};
+pub use view::{AnswerCount, Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;
 
 /// Why a command could not be carried out.

@@ -76,6 +76,8 @@ pub struct PortStats {
     pub rules: Vec<Counted>,
     /// Packets the guard dropped, by direction and reason.
     pub guard: Vec<GuardCount>,
+    /// What came of rejected packets, by direction; only where there were any that could be answered.
+    pub answers: Vec<AnswerCount>,
 }
 
 /// A rule's counter.
@@ -100,6 +102,17 @@ pub struct GuardCount {
     pub description: &'static str,
     /// Packets.
     pub packets: u64,
+}
+
+/// Answers to rejected packets of one direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerCount {
+    /// `out` or `in`: that of the packets.
+    pub direction: &'static str,
+    /// Answers sent.
+    pub sent: u64,
+    /// Answers not sent, because there were too many.
+    pub suppressed: u64,
 }
 
 /// All ports, by name, and what is wrong with files of ports that are damaged.
@@ -224,8 +237,18 @@ fn stats_now(folders: &Folders, name: &str, by_value: bool) -> Result<Option<Por
             })
         })
         .collect();
+    let counted = datapath.answers(record.port);
+    let answers = Direction::ALL
+        .into_iter()
+        .map(|direction| AnswerCount {
+            direction: direction.name(),
+            sent: counted.sent[direction.index()],
+            suppressed: counted.suppressed[direction.index()],
+        })
+        .filter(|count| count.sent != 0 || count.suppressed != 0)
+        .collect();
     let counts_values = applied.binding.count_values;
-    Ok(Some(PortStats { port: name.to_owned(), counts_values, rules, guard }))
+    Ok(Some(PortStats { port: name.to_owned(), counts_values, rules, guard, answers }))
 }
 
 /// The name of the rule that one was made of, and its identity where that was a rule over lists.

@@ -76,7 +76,9 @@ fn saved(text: &str, name: &str, of: SetKind) -> Result<Listed, String> {
         (true, _) => name,
         (false, 1) => names().next().unwrap_or(name),
         _ => {
-            return Err(format!("1:1: it lists several sets, and none of them is `{name}`: keep one of them"));
+            return Err(format!(
+                "1:1: it lists several sets, and none of them is `{name}`: keep one of them"
+            ));
         }
     };
     let mut listed = Listed { members: Vec::new(), temporary: 0 };

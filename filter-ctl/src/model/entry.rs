@@ -15,6 +15,44 @@ pub enum Action {
     Accept,
     /// The packet is lost.
     Drop,
+    /// The packet is lost, and its sender is told.
+    Reject(RejectWith),
+}
+
+/// What the sender of a rejected packet is told, unless that is TCP, which is reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectWith {
+    /// Nobody listens there.
+    #[default]
+    PortUnreachable,
+    /// It is forbidden.
+    AdminProhibited,
+}
+
+impl RejectWith {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::PortUnreachable, Self::AdminProhibited];
+}
+
+impl fmt::Display for RejectWith {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::PortUnreachable => "port-unreachable",
+            Self::AdminProhibited => "admin-prohibited",
+        })
+    }
+}
+
+impl FromStr for RejectWith {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "port-unreachable" => Ok(Self::PortUnreachable),
+            "admin-prohibited" => Ok(Self::AdminProhibited),
+            _ => Err(ValueError::new(text, "an answer: `port-unreachable` or `admin-prohibited`")),
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -22,6 +60,7 @@ impl fmt::Display for Action {
         f.pad(match self {
             Self::Accept => "ACCEPT",
             Self::Drop => "DROP",
+            Self::Reject(_) => "REJECT",
         })
     }
 }
@@ -29,12 +68,13 @@ impl fmt::Display for Action {
 impl FromStr for Action {
     type Err = ValueError;
 
-    /// In capitals, as the proposal has it, or in small letters.
+    /// In capitals, as the proposal has it, or in small letters. What a rejected packet is answered is said elsewhere.
     fn from_str(text: &str) -> Result<Self, ValueError> {
         match text {
             "ACCEPT" | "accept" => Ok(Self::Accept),
             "DROP" | "drop" => Ok(Self::Drop),
-            _ => Err(ValueError::new(text, "an action: `ACCEPT` or `DROP`")),
+            "REJECT" | "reject" => Ok(Self::Reject(RejectWith::default())),
+            _ => Err(ValueError::new(text, "an action: `ACCEPT`, `DROP` or `REJECT`")),
         }
     }
 }

@@ -46,7 +46,7 @@ pub use arp::{ArpOpcode, HardwareType};
 pub use check::{Conflict, Problem};
 pub use condition::{Condition, Conditions, IpMatch, MacMatch, PortMatch};
 pub(crate) use condition::{read_list, write_list};
-pub use entry::{Action, Entry, Location};
+pub use entry::{Action, Entry, Location, RejectWith};
 pub use error::ValueError;
 pub(crate) use error::shorten;
 pub use ethernet::{EtherType, Priority, VlanId};

@@ -36,7 +36,7 @@ pub enum Body {
 pub struct Pool {
     /// What it is for.
     pub description: Option<Description>,
-    /// The verdict where no entry matches.
+    /// The verdict where no entry matches. If it rejects, it is with what is usual.
     pub default: Action,
     /// Entries and references, in order.
     pub items: Vec<Item>,

@@ -183,7 +183,13 @@ pub(crate) fn conditions() -> impl Strategy<Value = Conditions> {
 }
 
 pub(crate) fn action() -> impl Strategy<Value = Action> {
-    select(vec![Action::Accept, Action::Drop])
+    let rejects = RejectWith::ALL.map(Action::Reject);
+    select([vec![Action::Accept, Action::Drop], rejects.to_vec()].concat())
+}
+
+/// What a pool does by default; with what it rejects then is not for it to say.
+fn default_action() -> impl Strategy<Value = Action> {
+    select(vec![Action::Accept, Action::Drop, Action::Reject(RejectWith::default())])
 }
 
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
@@ -228,7 +234,7 @@ pub(crate) fn reference() -> impl Strategy<Value = Reference> {
 
 pub(crate) fn profile() -> impl Strategy<Value = Profile> {
     let item = prop_oneof![4 => entry().prop_map(Item::Entry), 1 => reference().prop_map(Item::Reference)];
-    (profile_name(), option::of(description()), action(), vec(item, 0..6)).prop_map(
+    (profile_name(), option::of(description()), default_action(), vec(item, 0..6)).prop_map(
         |(name, description, default, mut items)| {
             let mut seen = std::collections::HashSet::new();
             for item in &mut items {
@@ -300,8 +306,11 @@ proptest! {
 
 #[test]
 fn closed_enumerations_round_trip() {
-    for action in [Action::Accept, Action::Drop] {
+    for action in [Action::Accept, Action::Drop, Action::Reject(RejectWith::default())] {
         assert_eq!(action.to_string().parse(), Ok(action));
+    }
+    for answer in RejectWith::ALL {
+        assert_eq!(answer.to_string().parse(), Ok(answer));
     }
     for on_accept in [OnAccept::Continue, OnAccept::Final] {
         assert_eq!(on_accept.to_string().parse(), Ok(on_accept));

@@ -106,7 +106,7 @@ pub fn judge_with(
     }
     let (outcome, hits) = port.pass(policy, &mut packet, gates, direction, anomaly.is_none());
     // What the policy does not let through taught nothing.
-    if outcome.verdict == Verdict::Drop {
+    if outcome.verdict != Verdict::Pass {
         port.learned = before;
     }
     Judgement { outcome, hits, packet }

@@ -19,8 +19,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use filter_common::{Direction, Verdict};
 
 use crate::model::{
-    Action, Body, Entry, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference, SetKind,
-    SetName,
+    Action, Body, Entry, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference, RejectWith,
+    SetKind, SetName,
 };
 use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use scope::Scope;
@@ -275,9 +275,8 @@ impl Resolver<'_> {
         let mut jumps = Vec::new();
         self.items(profile, pool, scope, direction, accept, steps, &mut jumps)?;
         let verdict = match (pool.default, accept) {
-            (Action::Drop, _) => Some(Verdict::Drop),
-            (Action::Accept, Accept::Pass) => Some(Verdict::Pass),
             (Action::Accept, Accept::Behind) => None,
+            (action, _) => Some(verdict(action)),
         };
         if let Some(verdict) = verdict {
             self.path.push(profile.name.clone());
@@ -325,13 +324,12 @@ impl Resolver<'_> {
                         .map_err(|message| error_at(&profile.name, entry.location, message))?;
                     let when = tests.into_iter().map(When::Is).collect();
                     let then = match (entry.action, accept) {
-                        (Action::Drop, _) => Then::Verdict(Verdict::Drop),
-                        (Action::Accept, Accept::Pass) => Then::Verdict(Verdict::Pass),
                         (Action::Accept, Accept::Behind) => {
                             jumps.push(steps.len());
                             // Set once it is known how long the pool is.
                             Then::Go(usize::MAX)
                         }
+                        (action, _) => Then::Verdict(verdict(action)),
                     };
                     steps.push(Step::new(when, Some(rule), then).with_gates(gates));
                 }
@@ -394,5 +392,15 @@ impl Resolver<'_> {
         self.rules.push(Rule { profile: profile.to_string(), kind, identity: identity.clone() });
         self.known.insert(identity, rule);
         rule
+    }
+}
+
+/// The verdict of an action, where nothing is asked behind it.
+const fn verdict(action: Action) -> Verdict {
+    match action {
+        Action::Accept => Verdict::Pass,
+        Action::Drop => Verdict::Drop,
+        Action::Reject(RejectWith::PortUnreachable) => Verdict::RejectPort,
+        Action::Reject(RejectWith::AdminProhibited) => Verdict::RejectAdmin,
     }
 }

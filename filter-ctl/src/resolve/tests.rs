@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use filter_common::{Direction, Verdict};
 
 use super::{Parameters, needs_ip4, needs_mac, resolve};
-use crate::model::{Profile, ProfileName};
+use crate::model::{Mode, Profile, ProfileName};
 use crate::policy::{Atom, Field, Policy, Then};
-use crate::xml::filter_entry;
+use crate::xml::{Reading, filter_entry};
 
 fn library(texts: &[&str]) -> HashMap<ProfileName, Profile> {
     texts
@@ -176,4 +176,47 @@ fn a_policy_ends_in_a_verdict_in_both_directions() {
         assert!(last.when.is_empty() && last.then == Then::Verdict(Verdict::Drop));
     }
     assert_eq!(steps(&policy, Direction::In), ["default p → drop"]);
+}
+
+#[test]
+fn rules_that_reject_answer_as_the_mode_has_it() {
+    let text = "<filter name='f'><rule action='reject' direction='in'><mac protocolid='0x88b5'/></rule>\
+                <rule action='reject' direction='in'><tcp dstportstart='25'/></rule></filter>";
+    let filter = crate::xml::parse(text, None, Reading::Strict).unwrap().profile;
+    let library = HashMap::from([(filter.name.clone(), filter)]);
+    let verdicts = |mode| {
+        let policy =
+            resolve(&library, &names(&["f"]), &Parameters { mode, ..Parameters::default() }).unwrap();
+        let mut verdicts: Vec<Verdict> = policy
+            .program(Direction::In)
+            .steps
+            .iter()
+            .filter_map(|step| match step.then {
+                Then::Verdict(verdict) if verdict != Verdict::Pass => Some(verdict),
+                _ => None,
+            })
+            .collect();
+        verdicts.sort_unstable();
+        verdicts.dedup();
+        verdicts
+    };
+    assert_eq!(verdicts(Mode::Strict), [Verdict::Drop, Verdict::RejectPort]);
+    assert_eq!(verdicts(Mode::Libvirt), [Verdict::Drop, Verdict::RejectIcmp]);
+}
+
+#[test]
+fn entries_that_reject_are_final_in_references() {
+    let checked = "<FilterPool name='checked' default='REJECT'><FilterEntry><Action>REJECT</Action>\
+                   <RejectWith>admin-prohibited</RejectWith><TrafficType>outgoing</TrafficType></FilterEntry>\
+                   </FilterPool>";
+    let outer = "<FilterPool name='outer'><Reference profile='checked'/></FilterPool>";
+    let policy = policy(&[checked, outer], "outer");
+    let rejects = |direction| {
+        let steps = steps(&policy, direction).into_iter();
+        steps.filter(|step| step.contains("→ reject")).collect::<Vec<_>>()
+    };
+    let out = rejects(Direction::Out);
+    assert_eq!(out.len(), 2, "{out:?}");
+    assert!(out[0].ends_with("→ reject-admin") && out[1].ends_with("→ reject"), "{out:?}");
+    assert_eq!(rejects(Direction::In), out[1..]);
 }

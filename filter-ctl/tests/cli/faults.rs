@@ -246,6 +246,7 @@ fn a_full_table_is_said_and_changes_nothing() {
             ip4: &[],
             ip6: &[],
             flows: FlowSpec::default(),
+            answers: filter_common::answer::Rate::default(),
         };
         let mut datapath = Datapath::open(operator.pins(), LoadOptions::default()).unwrap();
         let prepared = datapath.prepare(&spec).unwrap();

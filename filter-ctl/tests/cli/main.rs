@@ -11,6 +11,7 @@ mod many;
 mod nwfilter;
 mod ports;
 mod profiles;
+mod reject;
 mod sets;
 mod traffic;
 

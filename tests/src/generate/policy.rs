@@ -89,7 +89,7 @@ fn gate(rng: &mut Rng) -> Gate {
 }
 
 fn verdict(rng: &mut Rng) -> Verdict {
-    if rng.chance(50) { Verdict::Pass } else { Verdict::Drop }
+    if rng.chance(50) { Verdict::Pass } else { rng.pick(&Verdict::ALL) }
 }
 
 fn when(rng: &mut Rng, fields: &[Field]) -> Vec<When> {

@@ -25,8 +25,11 @@ pub fn pool_document(rng: &mut Rng) -> String {
 
 fn entry(rng: &mut Rng, number: usize, text: &mut String) {
     let name = if rng.chance(50) { format!(" name='e{number}'") } else { String::new() };
-    let action = rng.pick(&["ACCEPT", "DROP", "DROP"]);
+    let action = if rng.chance(2) { "REJECT" } else { rng.pick(&["ACCEPT", "DROP", "DROP"]) };
     let _ = write!(text, "<FilterEntry{name}><Action>{action}</Action>");
+    if action == "REJECT" && rng.chance(20) {
+        text.push_str("<RejectWith>admin-prohibited</RejectWith>");
+    }
     if rng.chance(65) {
         let traffic = rng.pick(&["incoming", "outgoing"]);
         let _ = write!(text, "<TrafficType>{traffic}</TrafficType>");

@@ -59,7 +59,10 @@ impl Ours {
 
     /// What becomes of a frame.
     pub fn judge(&self, frame: &Frame) -> Verdict {
-        judge(&self.policy, &mut self.port.clone(), frame.direction, &frame.bytes, None).outcome.verdict
+        judge(&self.policy, &mut self.port.clone(), frame.direction, &frame.bytes, None)
+            .outcome
+            .verdict
+            .without_answer()
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::mount::MountPropagationFlags;
 
+pub use sys::set_mark;
 pub use wire::{Segmentation, Wire};
 
 /// How long a test waits for what must happen, however busy the machine is.

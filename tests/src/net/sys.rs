@@ -65,6 +65,16 @@ pub(super) fn become_tap(file: &File, name: &str, vnet_hdr: bool) -> io::Result<
     Ok(())
 }
 
+/// Marks what the socket sends, for the host's own rules.
+pub fn set_mark(socket: &impl AsRawFd, mark: u32) -> io::Result<()> {
+    let size = size_of::<u32>() as libc::socklen_t;
+    // SAFETY: the value lives as long as the call, which reads no more than it.
+    check(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, (&raw const mark).cast(), size)
+    })
+    .map(drop)
+}
+
 /// A raw socket on the interface: what is written to it leaves there, as if the host had sent it.
 pub(super) fn packet_socket(ifindex: u32) -> io::Result<File> {
     let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

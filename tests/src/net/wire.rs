@@ -74,6 +74,22 @@ impl Wire {
         if self.vnet_hdr { [&[0; HEADER], frame].concat() } else { frame.to_vec() }
     }
 
+    /// Sends a frame whose checksum is left to the kernel: to be added up from `start` on, and put `offset` behind it.
+    ///
+    /// # Panics
+    /// If the device takes no such frames, or the kernel not this one.
+    pub fn send_unfinished(&self, frame: &[u8], start: u16, offset: u16) {
+        const NEEDS_CHECKSUM: u8 = 1;
+        assert!(self.vnet_hdr, "only a tap with headers of its own takes such frames");
+        let mut message = vec![NEEDS_CHECKSUM, 0];
+        for field in [0, 0, start, offset] {
+            message.extend(field.to_ne_bytes());
+        }
+        message.extend(frame);
+        self.send_message(&message)
+            .unwrap_or_else(|error| panic!("sending {} bytes unfinished: {error}", frame.len()));
+    }
+
     /// Sends a TCP segment of any length that the kernel is to cut.
     ///
     /// # Panics
@@ -115,13 +131,22 @@ impl Wire {
     /// # Panics
     /// If the device is gone.
     pub fn receive(&self, deadline: Instant) -> Option<Vec<u8>> {
+        self.receive_message(deadline).map(|(_, frame)| frame)
+    }
+
+    /// The same, with the header before it where the device gives one.
+    ///
+    /// # Panics
+    /// If the device is gone.
+    pub fn receive_message(&self, deadline: Instant) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut message = vec![0; LARGEST];
         loop {
             match (&self.file).read(&mut message) {
                 Ok(length) => {
                     message.truncate(length);
                     let header = if self.vnet_hdr { HEADER } else { 0 };
-                    return Some(message.split_off(header.min(length)));
+                    let frame = message.split_off(header.min(length));
+                    return Some((message, frame));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => panic!("receiving a frame: {error}"),

@@ -39,7 +39,7 @@ impl RuleSet {
 const fn target(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "ACCEPT",
-        Verdict::Drop => "DROP",
+        Verdict::Drop | Verdict::RejectPort | Verdict::RejectAdmin | Verdict::RejectIcmp => "DROP",
     }
 }
 

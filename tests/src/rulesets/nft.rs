@@ -111,7 +111,7 @@ pub(super) fn chain(direction: Option<Direction>) -> &'static str {
 pub(super) const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "accept",
-        Verdict::Drop => "drop",
+        Verdict::Drop | Verdict::RejectPort | Verdict::RejectAdmin | Verdict::RejectIcmp => "drop",
     }
 }
 

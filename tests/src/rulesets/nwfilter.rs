@@ -46,6 +46,7 @@ const fn action(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "accept",
         Verdict::Drop => "drop",
+        Verdict::RejectPort | Verdict::RejectAdmin | Verdict::RejectIcmp => "reject",
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use filter_common::Verdict;
 use filter_ctl::model::{
     Action, Body, Condition, Conditions, Dscp, Entry, IpMatch, IpNetwork, IpProtocol, IpVersion, Item,
-    Location, MacAddr, MacMatch, Pool, Port, PortMatch, Profile, Term, VlanId,
+    Location, MacAddr, MacMatch, Pool, Port, PortMatch, Profile, RejectWith, Term, VlanId,
 };
 use filter_ctl::xml;
 
@@ -37,6 +37,8 @@ fn action(verdict: Verdict) -> Action {
     match verdict {
         Verdict::Pass => Action::Accept,
         Verdict::Drop => Action::Drop,
+        Verdict::RejectPort | Verdict::RejectIcmp => Action::Reject(RejectWith::PortUnreachable),
+        Verdict::RejectAdmin => Action::Reject(RejectWith::AdminProhibited),
     }
 }
 

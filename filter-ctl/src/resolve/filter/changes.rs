@@ -24,8 +24,9 @@ pub enum Change {
     /// A rule for both directions with a source MAC address asks for it as the destination of what leaves the
     /// virtual machine. libvirt leaves the address out there.
     MacBothWays,
-    /// `reject` at the IP level drops without an answer.
-    NoAnswer,
+    /// `reject` at the IP level answers TCP by a reset, all else by port-unreachable. libvirt answers port-unreachable
+    /// to TCP too, and only where the host has an address.
+    ResetsTcp,
     /// IP-level rules see all packets to the virtual machine, those from the host itself and those it routes
     /// among them. libvirt's see what is bridged.
     AllTraffic,
@@ -69,7 +70,9 @@ impl fmt::Display for Change {
             Self::MacBothWays => {
                 "asks for the MAC address as destination of what the virtual machine sends; libvirt leaves it out there"
             }
-            Self::NoAnswer => "drops without an answer; libvirt sends port-unreachable where the host has an address",
+            Self::ResetsTcp => {
+                "resets TCP, and answers port-unreachable to all else; libvirt does to TCP too, where the host has an address"
+            }
             Self::AllTraffic => {
                 "sees all packets to the virtual machine; libvirt's rule does not see those that the host sends or routes"
             }
@@ -131,7 +134,7 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
         }
         match rule.action {
             RuleAction::Continue => found(Change::Works),
-            RuleAction::Reject => found(Change::NoAnswer),
+            RuleAction::Reject => found(Change::ResetsTcp),
             RuleAction::Accept | RuleAction::Drop | RuleAction::Return => {}
         }
         if is_typed(rule) {

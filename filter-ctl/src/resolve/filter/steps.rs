@@ -191,6 +191,15 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// The verdict of a rule that rejects. ebtables cannot answer, so rules of the link level drop.
+    fn rejects(&self, instance: &Instance<'_>) -> Verdict {
+        match (instance.rule.protocol.and_then(Protocol::family), self.mode) {
+            (None, _) => Verdict::Drop,
+            (Some(_), Mode::Strict) => Verdict::RejectPort,
+            (Some(_), Mode::Libvirt) => Verdict::RejectIcmp,
+        }
+    }
+
     /// The step of a rule. `returns`: where it may return to, the steps that do.
     fn rule_step(
         &mut self,
@@ -226,7 +235,8 @@ impl Resolver<'_> {
             let step = steps.len();
             let then = match instance.rule.action {
                 RuleAction::Accept => view.part_of(instance).accept(step),
-                RuleAction::Drop | RuleAction::Reject => Then::Verdict(Verdict::Drop),
+                RuleAction::Drop => Then::Verdict(Verdict::Drop),
+                RuleAction::Reject => Then::Verdict(self.rejects(instance)),
                 RuleAction::Continue => Then::Go(step + 1),
                 RuleAction::Return => match returns {
                     Some(returns) => {

@@ -8,8 +8,8 @@ use filter_common::Direction;
 use super::conditions::Texts;
 use super::vocabulary::{Form, OURS, Tag, unknown_attribute};
 use crate::model::{
-    Action, Body, Entry, EntryName, Filter, Item, OnAccept, Parameter, ParameterName, ParameterText, Pool,
-    Profile, ProfileName, Reference, Term, ValueError, read_list, shorten,
+    Action, Body, Entry, EntryName, Filter, Item, Location, OnAccept, Parameter, ParameterName,
+    ParameterText, Pool, Profile, ProfileName, Reference, RejectWith, Term, ValueError, read_list, shorten,
 };
 use crate::xml::XmlError;
 use crate::xml::document::{self, Attribute, Element};
@@ -84,15 +84,17 @@ fn pool(form: Form, element: &Element) -> Result<Profile, XmlError> {
 }
 
 fn entry(form: Form, element: &Element) -> Result<Entry, XmlError> {
-    const EXPECTED: [Tag; 6] = [
+    const EXPECTED: [Tag; 7] = [
         Tag::Description,
         Tag::Action,
+        Tag::RejectWith,
         Tag::Traffic,
         Tag::Filter(Filter::Ethernet),
         Tag::Filter(Filter::Arp),
         Tag::Filter(Filter::Ip),
     ];
     let (mut name, mut description, mut action, mut traffic) = (None, None, None, None);
+    let mut answer: Option<(RejectWith, Location)> = None;
     for attribute in &element.attributes {
         if !form.is_ours(attribute, "name") {
             let expected = match form {
@@ -113,6 +115,7 @@ fn entry(form: Form, element: &Element) -> Result<Entry, XmlError> {
         match tag {
             Tag::Description => description = element_value(child, tag)?,
             Tag::Action => action = element_value(child, tag)?,
+            Tag::RejectWith => answer = element_value(child, tag)?.map(|answer| (answer, child.location)),
             Tag::Traffic => {
                 traffic = element_value::<Traffic>(child, tag)?.and_then(|Traffic(direction)| direction);
             }
@@ -121,9 +124,17 @@ fn entry(form: Form, element: &Element) -> Result<Entry, XmlError> {
         }
     }
     let Some(action) = action else {
-        let message =
-            "found `FilterEntry` without an action, expected `Action` with `ACCEPT` or `DROP` in it";
+        let message = "found `FilterEntry` without an action, expected `Action` with `ACCEPT`, `DROP` or `REJECT` in it";
         return Err(XmlError::new(element.location, message));
+    };
+    let action = match (action, answer) {
+        (Action::Reject(_), Some((answer, _))) => Action::Reject(answer),
+        (_, Some((_, location))) => {
+            let message =
+                format!("found `RejectWith` in an entry with the action `{action}`, expected `REJECT`");
+            return Err(XmlError::new(location, message));
+        }
+        (_, None) => action,
     };
     let conditions = texts.conditions(element.location)?;
     Ok(Entry { name, description, action, traffic, conditions, location: element.location })

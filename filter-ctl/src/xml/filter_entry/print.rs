@@ -4,8 +4,8 @@ use quick_xml::escape::partial_escape;
 
 use super::vocabulary::{OURS, STANDARD, Tag};
 use crate::model::{
-    Description, Element as HeaderElement, Entry, Filter, Item, OnAccept, ParameterName, Pool, ProfileName,
-    Reference, write_list,
+    Action, Description, Element as HeaderElement, Entry, Filter, Item, OnAccept, ParameterName, Pool,
+    ProfileName, Reference, RejectWith, write_list,
 };
 use filter_common::Direction;
 
@@ -71,6 +71,12 @@ impl Printer {
         self.element(Tag::Entry, &name, |printer| {
             printer.description(entry.description.as_ref());
             printer.value(Tag::Action, &entry.action.to_string());
+            match entry.action {
+                Action::Reject(answer) if answer != RejectWith::default() => {
+                    printer.value(Tag::RejectWith, &answer.to_string());
+                }
+                _ => {}
+            }
             match entry.traffic {
                 Some(Direction::In) => printer.value(Tag::Traffic, "incoming"),
                 Some(Direction::Out) => printer.value(Tag::Traffic, "outgoing"),
