@@ -65,11 +65,11 @@ pub struct Packet<'a> {
 }
 
 /// All that a packet can be told of its connection.
-const ANY_TOLD: i32 = (connection::ALL | BEGINS) as i32;
+const ANY_TOLD: i32 = (connection::ALL | BEGINS).cast_signed();
 /// All that the word of own addresses and of the connection can be.
 const ANY_BITS: i32 = 0xffff;
 /// The flags that tell fragments.
-const ANY_FRAGMENT: i32 = (flags::FRAGMENT | flags::LATER_FRAGMENT) as i32;
+const ANY_FRAGMENT: i32 = (flags::FRAGMENT | flags::LATER_FRAGMENT).cast_signed();
 
 /// Judges one frame by one port's record: parses it into `key`, the short way if that can be, and asks
 /// [`judge`].

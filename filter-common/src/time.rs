@@ -21,6 +21,7 @@ impl Tick {
 
     /// So many ticks later.
     #[inline(always)]
+    #[must_use]
     pub const fn plus(self, ticks: u32) -> Self {
         Self(self.0.wrapping_add(ticks))
     }

@@ -94,7 +94,7 @@ pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
     // Whatever it is, it is looked for once, and the verifier is to look at that once.
     let seen = &seen.forgotten();
     let zero = seen.record.zero as usize;
-    let is_tcp = forget::<1>(is_tcp as usize, zero) != 0;
+    let is_tcp = forget::<1>(usize::from(is_tcp), zero) != 0;
     let found = table::find(tables, seen, &key.forgotten(zero));
     if is_tcp {
         return tcp::track(seen, segment.forgotten(zero), found, tables);

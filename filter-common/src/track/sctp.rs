@@ -109,7 +109,7 @@ pub(super) fn track<F: Frame, T: FlowTables>(
     // Once there is an association nobody changes its tags: whoever knows its ends could break it.
     if matches!(chunk.kind, chunk::INIT | chunk::INIT_ACK) && current <= COOKIE {
         other.end.set(chunk.initiate_tag);
-        other.max_window.set((chunk.initiate_tag != 0) as u32);
+        other.max_window.set(u32::from(chunk.initiate_tag != 0));
     }
     let after = before & !state::PROTOCOL | next | if reply { state::REPLIED } else { 0 };
     let which = match next {

@@ -93,15 +93,12 @@ pub struct Hash {
 #[inline(always)]
 pub fn hash(key: &FlowKey, settings: &Settings) -> Hash {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let [a, b, c, d, e, f] = key.words;
-    let [ka, kb, kc, kd, ke, kf] = settings.secrets;
-    let sum = a
-        .wrapping_mul(ka)
-        .wrapping_add(b.wrapping_mul(kb))
-        .wrapping_add(c.wrapping_mul(kc))
-        .wrapping_add(d.wrapping_mul(kd))
-        .wrapping_add(e.wrapping_mul(ke))
-        .wrapping_add(f.wrapping_mul(kf));
+    let mut sum = 0u64;
+    let mut at = 0;
+    while at < key.words.len() {
+        sum = sum.wrapping_add(key.words[at].wrapping_mul(settings.secrets[at]));
+        at += 1;
+    }
     let mixed = (sum ^ sum >> 32).wrapping_mul(MIX);
     let again = (mixed ^ mixed >> 29).wrapping_mul(MIX);
     let tag = (mixed >> 48) as u16;
@@ -145,14 +142,8 @@ fn place_in(bucket: &Bucket, hash: Hash, key: &FlowKey, zero: usize) -> usize {
 
 #[inline(always)]
 fn is_of(flow: &Flow, key: &FlowKey) -> bool {
-    let [a, b, c, d, e, f] = &flow.key;
-    let words = &key.words;
-    e.get() == words[4]
-        && a.get() == words[0]
-        && c.get() == words[2]
-        && b.get() == words[1]
-        && d.get() == words[3]
-        && f.get() == words[5]
+    let is = |at: usize| flow.key[at].get() == key.words[at];
+    is(4) && is(0) && is(2) && is(1) && is(3) && is(5)
 }
 
 /// The place of a flow with this key, whatever has become of it.
@@ -263,7 +254,7 @@ fn best(bucket: &Bucket, seen: &Seen<'_>) -> (u32, usize, u32) {
         let age = seen.now.0.wrapping_sub(flow.seen.get());
         let age = if age > 0x00ff_ffff { 0x00ff_ffff } else { age };
         let age = forget::<0x00ff_ffff>(age as usize, zero) as u32;
-        let this = (rank << 24 | 0x00ff_ffff - age) as usize;
+        let this = (rank << 24 | (0x00ff_ffff - age)) as usize;
         if this < score {
             score = this;
             place = candidate;
@@ -363,7 +354,7 @@ pub(super) fn place<T: FlowTables>(
                 expires: seen.now.plus(seen.settings.timeout(begun.timeout)).0,
                 seen: seen.now.0,
                 epoch: begun.epoch,
-                sides: [end, max_end, max_window, tag, 0, (tag != 0) as u32],
+                sides: [end, max_end, max_window, tag, 0, u32::from(tag != 0)],
                 began: seen.now.0,
                 rule: begun.rule,
                 macs: macs(seen),

@@ -366,7 +366,7 @@ pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
         }
         let allowed = acknowledgement.wrapping_add(window);
         if after(allowed, receiver_max.wrapping_sub(1)) {
-            receiver_max = allowed.wrapping_add((window == 0) as u32);
+            receiver_max = allowed.wrapping_add(u32::from(window == 0));
         }
     }
     set_if_other(&sender.end, sender_end);

@@ -90,7 +90,7 @@ impl Asked {
             }
             word::FLAGS => self.above_ip |= mask & (0xff | flags::TCP | flags::ND_TARGET) != 0,
             word::SRC_PORT | word::DST_PORT | word::INNER_SRC_MAC_HI..word::ENCAPSULATED => {
-                self.above_ip = true
+                self.above_ip = true;
             }
             _ => {}
         }

@@ -94,7 +94,9 @@ impl Occupancy {
             |table: u32| kept.is_some_and(|kept| [kept.flow_table, kept.flow_previous].contains(&table));
         let mut unused = vec![record.flow_table, record.flow_previous];
         unused.retain(|&table| table != 0 && !stays(table));
-        unused.iter().for_each(|&table| self.flow_tables.release(table));
+        for &table in &unused {
+            self.flow_tables.release(table);
+        }
         if let Some(graphs) = self.graphs.get_mut(&record.policy) {
             if let Some(graph) = graphs.iter_mut().find(|graph| graph.record.nodes == record.nodes) {
                 graph.holders -= 1;
