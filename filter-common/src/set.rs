@@ -150,7 +150,10 @@ pub const fn element_of_class(detail: u32, class: Class) -> Option<u32> {
     if detail & element::KIND == element::MAC {
         return Some(detail);
     }
-    let icmp = if matches!(class, Class::Ipv4Icmp | Class::Ipv6Icmp) { element::ICMP } else { 0 };
+    // Only who asks for ports has to know; all others shall have equal questions, and so equal graphs.
+    let has_port = detail & element::KIND == element::ADDRESS_PORT;
+    let icmp = has_port && matches!(class, Class::Ipv4Icmp | Class::Ipv6Icmp);
+    let icmp = if icmp { element::ICMP } else { 0 };
     if class.is_ipv4() {
         Some(detail | icmp)
     } else if class.is_ipv6() {
@@ -246,6 +249,8 @@ mod tests {
             assert_eq!(element_of_class(element::ADDRESS, class), None);
             assert_eq!(element_of_class(element::MAC, class), Some(element::MAC));
         }
-        assert_eq!(element_of_class(element::NETWORK, Class::Ipv4Tcp), Some(element::NETWORK));
+        for class in [Class::Ipv4Tcp, Class::Ipv4Icmp] {
+            assert_eq!(element_of_class(element::NETWORK, class), Some(element::NETWORK));
+        }
     }
 }

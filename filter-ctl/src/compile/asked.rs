@@ -3,9 +3,10 @@
 //! Nobody pays for what no rule asks that packets of their class can meet. A class is looked at in both directions: who
 //! asks for the connection of what comes in has to have seen what went out.
 
-use filter_common::{Class, connection, flags, own, word};
+use filter_common::{Class, Question, connection, element, flags, own, question, word};
 
 use super::constraint::Constraint;
+use super::gate;
 use super::ways::{Conditions, Form};
 use crate::policy::Then;
 
@@ -53,10 +54,12 @@ impl Asked {
                 reached[step + 1] = true;
                 continue;
             };
+            form.gates.iter().for_each(|gate| self.gate(gate));
             let mut always = false;
             match &form.conditions {
                 Conditions::Ways(ways) => {
-                    always = ways.iter().any(Vec::is_empty);
+                    // A gate may say no, and the steps behind are asked.
+                    always = form.gates.is_empty() && ways.iter().any(Vec::is_empty);
                     ways.iter().flatten().for_each(|constraint| self.constraint(constraint));
                 }
                 Conditions::All(clauses) => {
@@ -73,6 +76,11 @@ impl Asked {
                 *reached = true;
             }
         }
+    }
+
+    fn gate(&mut self, gate: &gate::Asked) {
+        let gate::Asked { question: Question { kind, detail, .. }, .. } = *gate;
+        self.above_ip |= kind == question::SET && detail & element::KIND == element::ADDRESS_PORT;
     }
 
     fn constraint(&mut self, constraint: &Constraint) {

@@ -228,7 +228,12 @@ impl Engine {
             self.check_namespace(&known)?;
         }
         self.clear_gone(&interfaces, &mut datapath)?;
-        self.catch_up(&mut datapath)?;
+        let mut unreadable = self.catch_up(&mut datapath)?;
+        for Wanted { interface, planned, .. } in &wanted {
+            unreadable
+                .refuse(&planned.shared.policy)
+                .map_err(|error| error.of_port(&interface.name))?;
+        }
         let mut retired: Vec<Retired> = Vec::new();
         for Wanted { interface, state, replaces, .. } in &mut wanted {
             // A damaged file tells nothing, and is replaced.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::batch::{Batch, Ready, keep_last};
 use super::planned::Planner;
+use super::sets::Unreadable;
 use super::{Engine, EngineError, Warning};
 use crate::datapath::{Datapath, Retired};
 use crate::model::{Body, Profile, ProfileName};
@@ -188,10 +189,10 @@ impl Engine {
             store(self)?;
             return Ok(vec![]);
         };
-        self.catch_up(datapath)?;
+        let mut unreadable = self.catch_up(datapath)?;
         let mut batch = Batch::default();
-        if let Err(error) = self.prepare_all(datapath, changed, &users, &mut batch).and_then(|()| store(self))
-        {
+        let prepared = self.prepare_all(datapath, changed, &users, &mut batch, &mut unreadable);
+        if let Err(error) = prepared.and_then(|()| store(self)) {
             batch.abandon(datapath, &self.folders)?;
             return Err(error);
         }
@@ -214,6 +215,7 @@ impl Engine {
         changed: &Profiles,
         users: &[&PortState],
         batch: &mut Batch,
+        unreadable: &mut Unreadable,
     ) -> Result<(), EngineError> {
         let mut planner = Planner::new(changed);
         for &state in users {
@@ -223,7 +225,10 @@ impl Engine {
             let Some(current) = current else { continue };
             planner
                 .plan(&current.binding)
-                .and_then(|planned| batch.prepare(datapath, state.clone(), &planned, current.binding.clone()))
+                .and_then(|planned| {
+                    unreadable.refuse(&planned.shared.policy)?;
+                    batch.prepare(datapath, state.clone(), &planned, current.binding.clone())
+                })
                 .map_err(|error| error.of_port(&state.name))?;
         }
         Ok(batch.save(&self.folders)?)

@@ -8,8 +8,8 @@ use crate::policy::{Element, NamedSet};
 pub(super) fn find(name: &SetName, library: &dyn Library) -> Result<(NamedSet, SetKind), String> {
     let known = library.set(name).ok_or_else(|| {
         format!(
-            "there is no set `{name}`; make it first: `filter-ctl set create '{name}' --type TYPE`, or see \
-             `filter-ctl set list`"
+            "there is no set `{name}`, or its file is damaged; make it first (`filter-ctl set create '{name}' --type \
+             TYPE`), or see `filter-ctl set list`"
         )
     })?;
     Ok((NamedSet { name: name.to_string(), number: known.number }, known.kind))

@@ -1,37 +1,74 @@
 //! What the kernel lacks of what the disk says of sets: all of it where the data path was loaded anew, the last
 //! change where a command died, and nothing otherwise.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use filter_common::maps::SetState;
 
 use super::change::carry_out;
 use super::{Engine, EngineError};
 use crate::datapath::Datapath;
 use crate::model::SetName;
-use crate::store::{SetHead, Sets};
+use crate::policy::Policy;
+use crate::store::{SetHead, Sets, StoreError};
+
+/// Sets, by their numbers, of which the kernel lacks something that the disk cannot tell.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Unreadable(BTreeMap<u32, StoreError>);
+
+impl Unreadable {
+    /// Refuses what asks for one of them.
+    pub(in crate::engine) fn refuse(&mut self, policy: &Policy) -> Result<(), EngineError> {
+        policy.sets().into_iter().try_for_each(|set| self.refuse_set(set.number))
+    }
+
+    pub(super) fn refuse_set(&mut self, number: u32) -> Result<(), EngineError> {
+        self.0.remove(&number).map_or(Ok(()), |error| Err(error.into()))
+    }
+}
 
 impl Engine {
-    /// Brings what the kernel has of sets to what the disk says.
-    pub(in crate::engine) fn catch_up(&self, datapath: &mut Datapath) -> Result<(), EngineError> {
+    /// Brings what the kernel has of sets to what the disk says. A file that is damaged tells nothing, and hides no
+    /// other: what the kernel has of that set stays.
+    pub(in crate::engine) fn catch_up(&self, datapath: &mut Datapath) -> Result<Unreadable, EngineError> {
         let sets = self.sets();
-        // A file that is damaged tells nothing; what ports in force ask for stays as it is.
         let (heads, _) = sets.heads()?;
-        let mut known = self.numbers_in_force()?;
+        let mut unreadable = Unreadable::default();
         for (name, head) in &heads {
-            known.insert(head.number);
-            let state = datapath.set_state(head.number);
-            if state.version == head.version && state.applied == sets.length(name)? {
-                continue;
-            }
-            if state.version != head.version || !journal_carried_out(&sets, name, head, datapath)? {
-                self.load_anew(name, datapath)?;
+            match self.catch_up_with(&sets, name, head, datapath) {
+                Err(EngineError::Store(error @ StoreError::Damaged { .. })) => {
+                    unreadable.0.insert(head.number, error);
+                }
+                caught_up => caught_up?,
             }
         }
-        for number in datapath.known_sets() {
-            if !known.contains(&number) {
-                datapath.forget_set(number)?;
-            }
+        let on_disk: BTreeSet<u32> = heads.values().map(|head| head.number).collect();
+        let mut others: Vec<u32> =
+            datapath.known_sets().into_iter().filter(|number| !on_disk.contains(number)).collect();
+        if !others.is_empty() {
+            // What ports ask for stays, whatever became of its file.
+            let in_force = self.numbers_in_force()?;
+            others.retain(|number| !in_force.contains(number));
         }
-        Ok(())
+        others.into_iter().try_for_each(|number| datapath.forget_set(number))?;
+        Ok(unreadable)
+    }
+
+    fn catch_up_with(
+        &self,
+        sets: &Sets,
+        name: &SetName,
+        head: &SetHead,
+        datapath: &mut Datapath,
+    ) -> Result<(), EngineError> {
+        let state = datapath.set_state(head.number);
+        let same_text = state.version == head.version;
+        if same_text
+            && (state.applied == sets.length(name)? || journal_carried_out(sets, name, head, datapath)?)
+        {
+            return Ok(());
+        }
+        self.load_anew(name, datapath)
     }
 }
 

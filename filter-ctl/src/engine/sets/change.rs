@@ -23,7 +23,7 @@ impl Engine {
         members: Vec<SetMember>,
         progress: &mut Progress<'_>,
     ) -> Result<SetChanged, EngineError> {
-        let mut datapath = self.datapath_of_sets()?;
+        let mut datapath = self.datapath_of_sets(name)?;
         let head = self.set_head(name)?;
         if members.len() <= JOURNALLED
             && let Some(datapath) = &mut datapath

@@ -21,6 +21,7 @@ use crate::datapath::{Contents, Datapath};
 use crate::model::{SetKind, SetMember, SetName};
 use crate::store::{ChangeAction, PortState, SetContents, SetHead, Sets};
 
+pub(super) use catch_up::Unreadable;
 pub(super) use reference::{fill_sets, sets_of};
 pub use view::{SetView, set_members, sets};
 
@@ -47,7 +48,7 @@ impl Engine {
                 head.kind
             )));
         }
-        let mut datapath = self.datapath_of_sets()?;
+        let mut datapath = self.datapath_of_sets(name)?;
         let number = self.free_number(datapath.as_ref())?;
         let contents = datapath.is_some().then(|| Contents::new(kind, 0)).transpose()?;
         let head = sets.write(name, (kind, number), None, [].iter())?;
@@ -67,7 +68,7 @@ impl Engine {
                 ports.join(", ")
             )));
         }
-        let mut datapath = self.datapath_of_sets()?;
+        let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         self.sets().remove(name)?;
         if let Some(datapath) = &mut datapath {
             datapath.forget_set(head.number)?;
@@ -102,7 +103,7 @@ impl Engine {
         members: Vec<SetMember>,
         progress: &mut Progress<'_>,
     ) -> Result<SetChanged, EngineError> {
-        let mut datapath = self.datapath_of_sets()?;
+        let mut datapath = self.datapath_of_sets(name)?;
         let before = self.load_set(name)?;
         let members: HashSet<SetMember> = members.into_iter().collect();
         let added = members.difference(&before.members).count();
@@ -116,7 +117,7 @@ impl Engine {
     /// Whether a member is in a set; for a set of networks, whether an address or a network lies in one of them.
     pub fn test_set(&self, name: &SetName, member: &SetMember) -> Result<bool, EngineError> {
         let head = self.set_head(name)?;
-        if let Some(datapath) = self.datapath_of_sets()?
+        if let Some(datapath) = self.datapath_of_sets(name)?
             && let Some(contents) = datapath.contents(head.number, head.kind)?
         {
             return Ok(contents.matches(member)?);
@@ -158,11 +159,14 @@ impl Engine {
         self.sets().load(name)?.ok_or_else(|| missing(name))
     }
 
-    /// The kernel's half, if it is loaded, with all sets as the disk has them.
-    fn datapath_of_sets(&self) -> Result<Option<Datapath>, EngineError> {
+    /// The kernel's half, if it is loaded, with all sets as the disk has them; that of `name` must be readable.
+    fn datapath_of_sets(&self, name: &SetName) -> Result<Option<Datapath>, EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         if let Some(datapath) = &mut datapath {
-            self.catch_up(datapath)?;
+            let mut unreadable = self.catch_up(datapath)?;
+            if let Some(head) = self.sets().head(name)? {
+                unreadable.refuse_set(head.number)?;
+            }
         }
         Ok(datapath)
     }
