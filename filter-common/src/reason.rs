@@ -200,11 +200,15 @@ reasons! {
     UdpLength = 78,
     /// The UDP-Lite checksum coverage is 1 to 7, or larger than the packet (RFC 3828).
     UdpLiteCoverage = 79,
+
+    // Learning.
+    /// An answer of a DHCP server that is none of the trusted ones, at a port that learns its addresses by DHCP.
+    DhcpUntrusted = 84,
 }
 
 impl DropReason {
     /// One more than the largest number: the length of a table with an entry for each.
-    pub const TABLE: usize = 80;
+    pub const TABLE: usize = 96;
 
     /// Whether the data path itself is at fault, not the packet. What becomes of such packets is the port's
     /// declared fail mode.

@@ -12,6 +12,7 @@
 #![allow(internal_features, reason = "atomic additions have no stable form on the BPF target")]
 #![allow(clippy::inline_always, reason = "a function that is not inlined is a BPF-to-BPF call")]
 
+mod learn;
 mod long_walk;
 mod maps;
 mod opaque;
@@ -81,7 +82,7 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
         return fault(ctx, entry, record.port, direction, DropReason::GraphFault);
     };
     let weight = segments(ctx, tag_bytes, parsed.headers() as u64);
-    let mut effects = PortEffects { record, weight };
+    let mut effects = PortEffects { skb: ctx.skb.skb, record, weight };
     let outcome = filter_common::judge(parsed, record, direction, &Pool(pool), &mut effects, key);
     match outcome.cause {
         Cause::Rule(rule) => {

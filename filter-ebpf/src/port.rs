@@ -1,10 +1,14 @@
 //! One port's effects: its counters, and what is learned of it.
 
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
+use aya_ebpf::bindings::__sk_buff;
+use filter_common::learn::Identity;
 use filter_common::maps::{GuardCounters, MAX_RULES};
-use filter_common::{Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, PortRecord, Walk};
+use filter_common::parse::Parsed;
+use filter_common::{Direction, DropReason, Effects, Key, Nodes, Outcome, PortRecord, Walk};
 
+use crate::learn::{filter_identify, learn};
 use crate::opaque::opaque;
 use crate::{long_walk, maps};
 
@@ -31,6 +35,8 @@ impl Weight {
 
 /// The port a packet belongs to, while it is judged.
 pub struct PortEffects<'a> {
+    /// The packet; null where nothing is learned any more.
+    pub skb: *mut __sk_buff,
     pub record: &'a PortRecord,
     /// What the packet counts for at every rule that it meets.
     pub weight: Weight,
@@ -79,55 +85,17 @@ impl Effects for PortEffects<'_> {
     }
 
     #[inline(always)]
-    fn learned_mac(&self) -> u64 {
-        self.learned().map_or(0, |learned| {
-            // SAFETY: a pointer into a map element; volatile because another CPU may write it.
-            unsafe { core::ptr::read_volatile(&raw const (*learned).mac) }
-        })
+    fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity {
+        Identity::from_word(filter_identify(self.record, key, direction as u32, parsed.to_word()))
     }
 
     #[inline(always)]
-    fn learn_mac(&mut self, mac: u64) -> u64 {
-        // SAFETY: a pointer into a map element.
-        self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).mac, mac) })
-    }
-
-    #[inline(always)]
-    fn learned_ip4(&self) -> u64 {
-        self.learned().map_or(0, |learned| {
-            // SAFETY: as for the MAC address.
-            unsafe { core::ptr::read_volatile(&raw const (*learned).ip4) }
-        })
-    }
-
-    #[inline(always)]
-    fn learn_ip4(&mut self, ip4: u64) -> u64 {
-        // SAFETY: a pointer into a map element.
-        self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).ip4, ip4) })
+    fn learn(&mut self, direction: Direction, parsed: Parsed, key: &Key, lesson: u32) -> bool {
+        learn(self.skb, self.record, key, direction, parsed, lesson)
     }
 
     #[inline(always)]
     fn walk_on<N: Nodes + ?Sized>(&mut self, walk: Walk, _: &N, key: &Key) -> Outcome {
         long_walk::finish(self, walk, key)
     }
-}
-
-impl PortEffects<'_> {
-    #[inline(always)]
-    fn learned(&self) -> Option<*mut Learned> {
-        maps::LEARNED.get_ptr_mut(self.record.port)
-    }
-}
-
-/// Writes `value` where 0 stands, and returns what stands there afterwards.
-///
-/// # Safety
-/// `cell` points into a map element.
-#[inline(always)]
-unsafe fn once(cell: *mut u64, value: u64) -> u64 {
-    // SAFETY: the caller's promise; the compare-and-exchange is what makes the first packet win.
-    let (before, stored) = unsafe {
-        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(cell, 0, value)
-    };
-    if stored { value } else { before }
 }

@@ -1,16 +1,17 @@
 //! The compiled graph, walked in user space, beside the reference: what a port makes of frames, one after another.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::cell::Cell;
+use std::net::IpAddr;
 
-use filter_common::{
-    Direction, Effects, Key, LEARNED_IP4, LEARNED_MAC, PortRecord, SliceFrame, Tag, classify,
-};
+use filter_common::learn::{Identity, Lesson, Words, identify, learn};
+use filter_common::parse::Parsed;
+use filter_common::{Direction, Effects, Key, Learned, PortRecord, SliceFrame, Tag, Tick, classify};
 use filter_ctl::compile::Image;
 use filter_ctl::policy::Policy;
-use filter_ctl::reference::{Learned, Port, VlanTag, judge};
+use filter_ctl::reference::{Port, VlanTag, judge};
 
-use crate::generate::{Rng, frame};
-use crate::ports::flags;
+use crate::generate::{Rng, frame, later};
+use crate::ports::{flags, learned, learning, to_learned};
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Sent {
     pub bytes: Vec<u8>,
     /// The tag that the kernel took out, if it did.
     pub tag: Option<(u16, u16)>,
+    /// How many ticks later than the frame before.
+    pub later: u32,
 }
 
 impl Sent {
@@ -35,61 +38,64 @@ impl Sent {
             let (bytes, tag) = frame(rng);
             // The kernel hands on no frame without a whole Ethernet header; the guard drops it all the same.
             if strict || bytes.len() >= 14 {
-                return Self { direction: rng.pick(&Direction::ALL), bytes, tag };
+                return Self { direction: rng.pick(&Direction::ALL), bytes, tag, later: later(rng) };
             }
         }
     }
 }
 
-/// What the data path keeps of a port.
-#[derive(Default)]
-struct Memory {
-    hits: Vec<u32>,
-    mac: u64,
-    ip4: u64,
-}
+/// What the data path keeps of a port, in memory of ours.
+struct Memory([Cell<u64>; Learned::WORDS]);
 
-impl Effects for Memory {
-    fn hit(&mut self, rule: u32) {
-        self.hits.push(rule);
+impl Words for Memory {
+    fn get(&self, at: usize) -> u64 {
+        self.0[at].get()
     }
 
-    fn learned_mac(&self) -> u64 {
-        self.mac
+    fn put(&self, at: usize, value: u64) {
+        self.0[at].set(value);
     }
 
-    fn learn_mac(&mut self, mac: u64) -> u64 {
-        if self.mac == 0 {
-            self.mac = mac;
+    fn exchange(&self, at: usize, expected: u64, new: u64) -> bool {
+        let stood = self.0[at].get() == expected;
+        if stood {
+            self.0[at].set(new);
         }
-        self.mac
-    }
-
-    fn learned_ip4(&self) -> u64 {
-        self.ip4
-    }
-
-    fn learn_ip4(&mut self, ip4: u64) -> u64 {
-        if self.ip4 == 0 {
-            self.ip4 = ip4;
-        }
-        self.ip4
+        stood
     }
 }
 
 impl Memory {
-    fn of(learned: Learned) -> Self {
-        let mac = learned.mac.map_or(0, |mac| number(mac) | LEARNED_MAC);
-        let ip4 = learned.ip4.map_or(0, |ip| u64::from(ip.to_bits()) | LEARNED_IP4);
-        Self { hits: Vec::new(), mac, ip4 }
+    fn of(learned: &Learned) -> Self {
+        Self(learned.to_words().map(Cell::new))
     }
 
     fn learned(&self) -> Learned {
-        let bytes = self.mac.to_be_bytes();
-        Learned {
-            mac: (self.mac != 0).then(|| [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
-            ip4: (self.ip4 != 0).then(|| Ipv4Addr::from_bits(self.ip4 as u32)),
-        }
+        Learned::from_words(&std::array::from_fn(|at| self.0[at].get()))
+    }
+}
+
+/// One frame at a port.
+struct Passing<'a> {
+    frame: SliceFrame<'a>,
+    record: &'a PortRecord,
+    memory: &'a Memory,
+    now: Tick,
+    hits: Vec<u32>,
+}
+
+impl Effects for Passing<'_> {
+    fn hit(&mut self, rule: u32) {
+        self.hits.push(rule);
+    }
+
+    fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity {
+        identify(self.memory, self.record, direction, parsed, key, self.now)
+    }
+
+    fn learn(&mut self, direction: Direction, parsed: Parsed, key: &Key, lesson: u32) -> bool {
+        let Self { frame, record, memory, now, .. } = self;
+        learn(&Lesson { frame, words: *memory, record, direction, now: *now }, parsed, key, lesson)
     }
 }
 
@@ -98,7 +104,7 @@ fn number(mac: [u8; 6]) -> u64 {
 }
 
 fn record(policy: &Policy, port: &Port, image: &Image) -> PortRecord {
-    let mut record = PortRecord { roots: image.roots, ..PortRecord::EMPTY };
+    let mut record = PortRecord { roots: image.roots, learning: learning(port), ..PortRecord::EMPTY };
     record.flags = flags(policy, port);
     if let Some(mac) = port.mac {
         (record.mac_hi, record.mac_lo) = ((number(mac) >> 32) as u32, number(mac) as u32);
@@ -123,18 +129,20 @@ fn record(policy: &Policy, port: &Port, image: &Image) -> PortRecord {
 pub fn difference(policy: &Policy, image: &Image, port: &Port, frames: &[Sent]) -> Option<String> {
     let mut port = port.clone();
     let record = record(policy, &port, image);
-    let mut memory = Memory::of(port.learned);
+    let memory = Memory::of(&to_learned(&port.learned));
     for sent in frames {
+        port.now = port.now.wrapping_add(sent.later);
         let frame = match sent.tag {
             Some((ether_type, tci)) => SliceFrame::with_tag(&sent.bytes, Tag { ether_type, tci }),
             None => SliceFrame::new(&sent.bytes),
         };
-        memory.hits.clear();
+        let mut passing =
+            Passing { frame, record: &record, memory: &memory, now: Tick(port.now), hits: Vec::new() };
         let mut key = Key::new();
-        let outcome = classify(&frame, &record, sent.direction, &image.nodes[..], &mut memory, &mut key);
+        let outcome = classify(&frame, &record, sent.direction, &image.nodes[..], &mut passing, &mut key);
         let expected = judge(policy, &mut port, sent.direction, &sent.bytes, sent.outer());
-        let graph = (outcome, &memory.hits, memory.learned());
-        let reference = (expected.outcome, &expected.hits, port.learned);
+        let graph = (outcome, &passing.hits, learned(&memory.learned()).live(port.now));
+        let reference = (expected.outcome, &expected.hits, port.learned.clone().live(port.now).sorted());
         if graph != reference {
             return Some(format!(
                 "graph {graph:?}\nreference {reference:?}\nframe {:02x?}\n{sent:?}\n{:#?}",

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use filter_common::{Cause, Direction, DropReason, Outcome, SHORT_WALK, Verdict, maps};
+use filter_ctl::clock::Clock;
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, LOOPBACK, LoadOptions, LogLevel};
 use filter_ctl::policy::{Field, Policy, Step, Then, When};
-use filter_ctl::reference::{Port, judge};
+use filter_ctl::reference::{Known, Learned, Place, Port, judge};
 use filter_tests::frames::{Case, Tag, catalogue, ether_type, tagged};
 use filter_tests::generate::{for_each_case, frame, policy, port, shrink};
 use filter_tests::not_run::not_run;
@@ -114,6 +115,49 @@ struct Seen {
     learned: u32,
 }
 
+/// The port, with what it knows moved to this clock's time: for a year, where it is not over.
+fn at(port: &Port, clock: Clock) -> Port {
+    fn moved<T: Copy, const N: usize>(places: [Place<T>; N], from: u32, clock: Clock) -> [Place<T>; N] {
+        places.map(|place| {
+            let later = |known: Known<T>| Known {
+                until: known.until.map(|_| clock.now.plus((clock.hz * 86_400 * 10) >> 4).0.max(1)),
+                ..known
+            };
+            Place { known: place.live(from).map(later), ..place }
+        })
+    }
+    let mut port = port.clone();
+    port.learned.ip4 = moved(port.learned.ip4, port.now, clock);
+    port.learned.ip6 = moved(port.learned.ip6, port.now, clock);
+    port.learned.prefixes = moved(port.learned.prefixes, port.now, clock);
+    (port.now, port.hz) = (clock.now.0, clock.hz);
+    port
+}
+
+/// What is known, where, and of whom; whether for ever, but not until when: that depends on the moment.
+fn addresses(learned: &Learned, now: u32) -> Vec<String> {
+    fn shown<T: Copy + std::fmt::Debug>(places: &[Place<T>], now: u32) -> Vec<String> {
+        let known = |(at, place): (usize, &Place<T>)| {
+            let known = place.live(now)?;
+            Some(format!("{at} {:?} {:?} {}", known.address, known.origin, known.until.is_some()))
+        };
+        places.iter().enumerate().filter_map(known).collect()
+    }
+    let transactions = |asked: &[(u32, u32)]| {
+        let mut asked: Vec<String> = asked.iter().map(|(it, _)| format!("{it:#x}")).collect();
+        asked.sort_unstable();
+        asked
+    };
+    let mut all = vec![format!("{:02x?}", learned.mac)];
+    all.retain(|_| learned.mac.is_some());
+    all.extend(shown(&learned.ip4, now));
+    all.extend(shown(&learned.ip6, now));
+    all.extend(shown(&learned.prefixes, now));
+    all.extend(transactions(&learned.asked4));
+    all.extend(transactions(&learned.asked6));
+    all
+}
+
 /// Runs the frames one after another through the loaded classifiers and the reference, from the same start,
 /// and says where they differ: in the outcome, in what was learned, or, at the end, in what was counted.
 fn difference(
@@ -124,8 +168,9 @@ fn difference(
     seen: &mut Seen,
 ) -> Option<String> {
     let loaded = publish(datapath, policy, image, port);
-    datapath.set_learned(loaded.number(), to_learned(port.learned));
-    let mut port = port.clone();
+    // The kernel's clock is not ours: times begin now.
+    let mut port = at(port, Clock::read());
+    datapath.set_learned(loaded.number(), to_learned(&port.learned));
     let mut counts = vec![(0, 0); policy.rules.len()];
     let mut guarded: Vec<(Direction, DropReason)> = Vec::new();
     for sent in frames {
@@ -134,9 +179,12 @@ fn difference(
             Ok(None) => return Some(format!("the kernel does not run it: {:02x?}", sent.bytes)),
             Err(error) => return Some(format!("{error}: {:02x?}", sent.bytes)),
         };
+        port.now = Clock::read().now.0;
         let expected = judge(policy, &mut port, sent.direction, &sent.bytes, None);
-        let found = (found, learned(datapath.learned(loaded.number())));
-        if found != (expected.outcome, port.learned) {
+        let known = addresses(&learned(&datapath.learned(loaded.number())), port.now);
+        let found = (found, known);
+        let wanted = addresses(&port.learned, port.now);
+        if found != (expected.outcome, wanted) {
             return Some(format!(
                 "loaded {found:?}\nreference {:?} {:?}\n{sent:02x?}\n{:#?}",
                 expected.outcome, port.learned, expected.packet
@@ -156,7 +204,7 @@ fn difference(
         seen.by_rule += u32::from(matches!(expected.outcome.cause, Cause::Rule(_)));
         seen.passed += u32::from(expected.outcome.verdict == Verdict::Pass);
     }
-    seen.learned += u32::from(port.learned.mac.is_some()) + u32::from(port.learned.ip4.is_some());
+    seen.learned += addresses(&port.learned, port.now).len() as u32;
     for (rule, expected) in policy.rules.iter().zip(&counts) {
         let found = loaded.count(datapath, &rule.identity);
         if (found.packets, found.bytes) != *expected {

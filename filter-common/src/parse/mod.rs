@@ -98,13 +98,15 @@ pub struct Parsed {
     anomaly: u32,
     /// How many bytes precede the upper layer's payload, as far as known.
     headers: u32,
+    /// Where the packet ends, by what its headers say.
+    end: u32,
 }
 
 impl Parsed {
     /// There is nothing wrong with the packet.
     #[inline(always)]
-    const fn sound(class: Class, headers: usize) -> Self {
-        Self { class: class as u32, anomaly: 0, headers: headers as u32 }
+    const fn sound(class: Class, headers: usize, end: usize) -> Self {
+        Self { class: class as u32, anomaly: 0, headers: headers as u32, end: end as u32 }
     }
 
     /// Which root of the graph judges the packet.
@@ -129,16 +131,34 @@ impl Parsed {
         self.headers as usize
     }
 
+    /// Where the packet ends, in bytes from the frame's beginning, by what the innermost header with a length says. What
+    /// follows is padding.
+    #[inline(always)]
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
     /// All of it in one word, as a function of the kernel's returns it.
     #[inline(always)]
     pub fn to_word(self) -> u64 {
-        u64::from(self.class) << 56 | u64::from(self.anomaly) << 48 | u64::from(self.headers)
+        u64::from(self.class) << 56
+            | u64::from(self.anomaly) << 48
+            | u64::from(self.end & Self::FIELD) << 24
+            | u64::from(self.headers & Self::FIELD)
     }
+
+    /// Offsets in the word of [`Parsed::to_word`]: frames end before.
+    const FIELD: u32 = 0x00ff_ffff;
 
     /// What [`Parsed::to_word`] put together.
     #[inline(always)]
     pub fn from_word(word: u64) -> Self {
-        Self { class: (word >> 56) as u32, anomaly: (word >> 48) as u32 & 0xff, headers: word as u32 }
+        Self {
+            class: (word >> 56) as u32,
+            anomaly: (word >> 48) as u32 & 0xff,
+            headers: word as u32 & Self::FIELD,
+            end: (word >> 24) as u32 & Self::FIELD,
+        }
     }
 }
 
@@ -163,7 +183,12 @@ pub fn parse<F: Frame>(frame: &F, flags: u32, key: &mut Key, zero: usize) -> Par
     };
     // A header that cannot be read ends the parse early; the anomaly says which.
     let _ = ethernet::parse(&mut parser);
-    Parsed { class: parser.class as u32, anomaly: parser.anomaly as u32, headers: parser.headers as u32 }
+    Parsed {
+        class: parser.class as u32,
+        anomaly: parser.anomaly as u32,
+        headers: parser.headers as u32,
+        end: parser.end as u32,
+    }
 }
 
 /// All that the end of a packet can be; the kernel's super-frames have at most 512 KiB.

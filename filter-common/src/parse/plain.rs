@@ -69,12 +69,12 @@ fn ipv4(len: usize, block: &impl Block<IPV4>, key: &mut Key) -> Option<Parsed> {
         protocol::TCP => {
             let (bits, size) = tcp(block.u16::<46>(), length)?;
             upper.write(bits, key)?;
-            Some(Parsed::sound(Class::Ipv4Tcp, UPPER + size))
+            Some(Parsed::sound(Class::Ipv4Tcp, UPPER + size, NETWORK + total_length))
         }
         protocol::UDP => {
             udp(block.u16::<38>(), length)?;
             upper.write(0, key)?;
-            Some(Parsed::sound(Class::Ipv4Udp, UPPER + 8))
+            Some(Parsed::sound(Class::Ipv4Udp, UPPER + 8, NETWORK + total_length))
         }
         _ => None,
     }
@@ -104,12 +104,12 @@ fn ipv6(len: usize, block: &impl Block<IPV6>, key: &mut Key) -> Option<Parsed> {
         protocol::TCP => {
             let (bits, size) = tcp(block.u16::<66>(), length)?;
             upper.write(bits, key)?;
-            Some(Parsed::sound(Class::Ipv6Tcp, UPPER + size))
+            Some(Parsed::sound(Class::Ipv6Tcp, UPPER + size, UPPER + length))
         }
         protocol::UDP => {
             udp(block.u16::<58>(), length)?;
             upper.write(0, key)?;
-            Some(Parsed::sound(Class::Ipv6Udp, UPPER + 8))
+            Some(Parsed::sound(Class::Ipv6Udp, UPPER + 8, UPPER + length))
         }
         _ => None,
     }

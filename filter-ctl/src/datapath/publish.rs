@@ -8,7 +8,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use filter_common::{Class, Direction, Learned, OWN_ADDRESSES, PortRecord, slot};
+use filter_common::{Class, Direction, Learned, Learning, OWN_ADDRESSES, PortRecord, slot};
 
 use super::{Datapath, DatapathError};
 use crate::compile::Image;
@@ -36,6 +36,8 @@ pub struct PortSpec<'a> {
     pub ip4: &'a [Ipv4Addr],
     /// The port's IPv6 addresses, likewise.
     pub ip6: &'a [Ipv6Addr],
+    /// What may be learned.
+    pub learning: Learning,
 }
 
 /// A policy that is written and not yet published.
@@ -223,6 +225,7 @@ fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u
         node_count: spec.image.nodes.len() as u32,
         rules,
         rule_count: spec.counters.len() as u32,
+        learning: spec.learning,
         ..PortRecord::EMPTY
     };
     if let Some([a, b, c, d, e, f]) = spec.mac {

@@ -56,6 +56,7 @@ impl Batch {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
+            learning: planned.learning.record(),
         };
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
         let prepared = datapath.prepare_like(&spec, like)?;

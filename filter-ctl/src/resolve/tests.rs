@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use filter_common::{Direction, Verdict};
 
-use super::{Parameters, needs_ip4, needs_mac, resolve};
-use crate::model::{Profile, ProfileName};
+use super::{Parameters, needs_ip, needs_mac, resolve};
+use crate::model::{IpVersion, Profile, ProfileName};
 use crate::policy::{Atom, Field, Policy, Then};
 use crate::xml::filter_entry;
 
@@ -158,12 +158,19 @@ fn what_must_be_learned_is_what_packets_are_compared_with() {
         )
     };
     let six = policy(&[&only("HdrSrcAddress", "THIS_IP")], "p");
-    assert!(!needs_ip4(&six) && !needs_mac(&six), "an IPv4 address would tell nothing");
+    assert!(
+        !needs_ip(&six, IpVersion::V4) && needs_ip(&six, IpVersion::V6) && !needs_mac(&six),
+        "an IPv4 address would tell nothing"
+    );
     let link_local = policy(&[&only("HdrSrcAddress", "THIS_LINK_LOCAL")], "p");
-    assert!(needs_mac(&link_local) && !needs_ip4(&link_local));
+    assert!(
+        needs_mac(&link_local)
+            && !needs_ip(&link_local, IpVersion::V4)
+            && !needs_ip(&link_local, IpVersion::V6)
+    );
     let both =
         policy(&[&only("HdrSrcAddress", "THIS_IP").replace("<HdrIPVersion>6</HdrIPVersion>", "")], "p");
-    assert!(needs_ip4(&both));
+    assert!(needs_ip(&both, IpVersion::V4) && needs_ip(&both, IpVersion::V6));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
+use filter_common::Learning;
 use filter_common::maps::MAX_COUNTERS;
 use filter_ctl::compile::compile;
 use filter_ctl::datapath::{Datapath, LoadOptions, PortSpec};
@@ -245,6 +246,7 @@ fn a_full_table_is_said_and_changes_nothing() {
             mac: None,
             ip4: &[],
             ip6: &[],
+            learning: Learning::default(),
         };
         let mut datapath = Datapath::open(operator.pins(), LoadOptions::default()).unwrap();
         let prepared = datapath.prepare(&spec).unwrap();

@@ -3,10 +3,11 @@
 use super::pool;
 use super::rng::Rng;
 use crate::frames::{
-    Arp, Header, Ipv4, Ipv6, Mac, Tag, VM, advertisement, authentication, bpdu, catalogue, dccp,
-    destination_options, dhcp, ether_type, ethernet, fragment, hop_by_hop, icmp, icmp6, igmp, link_layer,
-    llc, options, patched, protocol, redirect, router_advertisement, router_solicitation, routing, sctp,
-    snap, solicitation, tagged, tcp, topology_change, udp, udp_lite, with_options,
+    Arp, Dhcp4, Header, Ipv4, Ipv6, Mac, Tag, VM, advertisement, association6, authentication, bpdu,
+    catalogue, dccp, destination_options, dhcp, dhcp6, ether_type, ethernet, fragment, hop_by_hop, icmp,
+    icmp6, igmp, link_layer, llc, option6, options, patched, prefix_information, protocol, redirect,
+    router_advertisement, router_solicitation, routing, sctp, snap, solicitation, tagged, tcp,
+    topology_change, udp, udp_lite, with_options,
 };
 
 /// A frame, and the tag that was taken out of it.
@@ -142,6 +143,9 @@ fn ip4(rng: &mut Rng) -> Vec<u8> {
         ip.position = position(rng);
         ip.more = rng.chance(60);
     }
+    if rng.chance(12) {
+        return dhcp4(rng, ip);
+    }
     if rng.chance(4) {
         ip.protocol = protocol::UDP;
         ip.source = [0; 4].into();
@@ -165,6 +169,9 @@ fn ip6(rng: &mut Rng) -> Vec<u8> {
         destination: rng.mostly(pool::IP6, 8),
         ..Ipv6::default()
     };
+    if rng.chance(8) {
+        return lease6(rng, ip);
+    }
     let usual = [protocol::TCP, protocol::UDP, protocol::ICMP6, protocol::ICMP6];
     ip.protocol = if rng.chance(75) { rng.pick(&usual) } else { rng.pick(pool::PROTOCOLS) };
     let mut payload = upper(rng, ip.protocol, true);
@@ -180,6 +187,68 @@ fn ip6(rng: &mut Rng) -> Vec<u8> {
         }
     }
     ip.packet(payload)
+}
+
+/// A message of DHCPv4, mostly one that fits a conversation.
+fn dhcp4(rng: &mut Rng, mut ip: Ipv4) -> Vec<u8> {
+    ip.protocol = protocol::UDP;
+    let mut message = Dhcp4 {
+        op: 1 + rng.below(2) as u8,
+        transaction: rng.pick(pool::TRANSACTIONS),
+        client: if rng.chance(90) { VM } else { rng.pick(pool::MACS) },
+        given: rng.mostly(pool::IP4, 3),
+        client_ip: rng.mostly(pool::IP4, 3),
+        ..Dhcp4::default()
+    };
+    message.kind =
+        if message.op == 1 { rng.pick(&[1, 3, 3, 3, 4, 7, 8]) } else { rng.pick(&[2, 5, 5, 5, 5, 6]) };
+    message.lease = rng.chance(85).then(|| rng.pick(pool::LEASES));
+    message.requested = rng.chance(40).then(|| rng.pick(&pool::IP4[..3]));
+    match rng.below(20) {
+        0 => message.options = [53, 1, 5].to_vec(),
+        1 => message.options = vec![0; rng.pick(&[1, 60, 61, 62, 63, 64])],
+        2 => message.options = [12, 3, 1, 2, 3, 0, 60, 0].to_vec(),
+        3 => message.options = [[61, 150].to_vec(), vec![1; 150]].concat(),
+        4 => message.options = [[61, 200].to_vec(), vec![1; rng.pick(&[190, 200, 210])]].concat(),
+        5 => message.options = vec![rng.pick(&[50, 51, 53]), rng.pick(&[0, 1, 2, 4, 5]), 1, 2, 3, 4],
+        _ => {}
+    }
+    if message.op == 1 && rng.chance(70) {
+        ip.source = [0; 4].into();
+    }
+    let mut datagram = message.datagram();
+    if rng.chance(15) {
+        datagram.truncate(datagram.len() - rng.below(20));
+        let length = datagram.len() as u16;
+        datagram = patched(datagram, 4, &length.to_be_bytes());
+    }
+    ip.packet(datagram)
+}
+
+/// The same of DHCPv6.
+fn lease6(rng: &mut Rng, mut ip: Ipv6) -> Vec<u8> {
+    ip.protocol = protocol::UDP;
+    ip.source = if rng.chance(70) { rng.pick(&pool::IP6[2..4]) } else { rng.pick(pool::IP6) };
+    let kind = if rng.chance(50) { rng.pick(&[2, 7, 7, 7, 10]) } else { rng.pick(&[1, 3, 5, 6, 8, 9, 11]) };
+    let mut addresses = Vec::new();
+    for _ in 0..rng.below(4) {
+        addresses.push((rng.mostly(pool::IP6, 5), rng.pick(pool::LEASES)));
+    }
+    let mut list = option6(1, &bytes(rng, 20));
+    if rng.chance(5) {
+        list.extend(option6(16, &[0; 350]));
+    }
+    list.extend(association6(&addresses));
+    if rng.chance(20) {
+        list.extend(option6(rng.pick(&[3, 4, 5, 13, 14]), &bytes(rng, 30)));
+    }
+    if rng.chance(5) {
+        list.extend((0..64).flat_map(|_| option6(14, &[])).take(4 * rng.pick(&[60, 61, 62, 63, 64])));
+    }
+    if rng.chance(10) {
+        list.truncate(list.len().saturating_sub(1 + rng.below(30)));
+    }
+    ip.packet(dhcp6(kind, rng.pick(pool::TRANSACTIONS), &list))
 }
 
 /// Extension headers: mostly each once and in the usual order.
@@ -283,6 +352,10 @@ fn nd_options(rng: &mut Rng) -> Vec<u8> {
     let mut list = Vec::new();
     if rng.chance(60) {
         list.extend(link_layer(1 + rng.below(2) as u8, rng.pick(pool::MACS)));
+    }
+    if rng.chance(20) {
+        let (length, flags) = (rng.pick(&[64, 64, 64, 63, 128]), rng.pick(&[0xc0, 0x40, 0x80]));
+        list.extend(prefix_information(rng.pick(pool::IP6), length, flags, rng.pick(pool::LEASES)));
     }
     if rng.chance(15) {
         list.extend(options(rng.pick(&[1, 2, 14, 15, 16, 17])));
