@@ -139,7 +139,8 @@ impl Port {
             && self.allows(address.into())
         {
             meeting.own.addresses.push(address.into());
-            meeting.lessons.push(Lesson::Uses(address));
+            // Whoever gives an address back had it.
+            meeting.lessons.insert(0, Lesson::Uses(address));
             return Ok(());
         }
         if self.live4().next().is_some() {

@@ -1,11 +1,13 @@
 //! Random frames: built whole from pools, then spoilt now and then.
 
+use filter_common::Direction;
+
 use super::pool;
 use super::rng::Rng;
 use crate::frames::{
-    Arp, Dhcp4, Header, Ipv4, Ipv6, Mac, Tag, VM, advertisement, association6, authentication, bpdu,
-    catalogue, dccp, destination_options, dhcp, dhcp6, ether_type, ethernet, fragment, hop_by_hop, icmp,
-    icmp6, igmp, link_layer, llc, option6, options, patched, prefix_information, protocol, redirect,
+    Arp, Dhcp4, GATEWAY, Header, Ipv4, Ipv6, Mac, PEER, Tag, VM, advertisement, association6, authentication,
+    bpdu, catalogue, dccp, destination_options, dhcp, dhcp6, ether_type, ethernet, fragment, hop_by_hop,
+    icmp, icmp6, igmp, link_layer, llc, option6, options, patched, prefix_information, protocol, redirect,
     router_advertisement, router_solicitation, routing, sctp, snap, solicitation, tagged, tcp,
     topology_change, udp, udp_lite, with_options,
 };
@@ -408,4 +410,67 @@ fn spoil(rng: &mut Rng, frame: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// A message of neighbour discovery that tells an address or a prefix, as it should be.
+fn told(rng: &mut Rng) -> Vec<u8> {
+    let address = rng.pick(&pool::IP6[..5]);
+    match rng.below(4) {
+        0 => {
+            let valid = rng.pick(pool::LEASES);
+            router_advertisement(&prefix_information(
+                rng.pick(&[pool::IP6[0], pool::IP6[4]]),
+                64,
+                0x40,
+                valid,
+            ))
+        }
+        1 => solicitation(address, &[]),
+        2 => solicitation(address, &link_layer(1, VM)),
+        _ => advertisement(0x20, address, &link_layer(2, VM)),
+    }
+}
+
+/// A frame by which addresses are learned, or one that uses them, mostly as it should be, and which way it goes.
+pub fn conversation(rng: &mut Rng) -> (Direction, Vec<u8>) {
+    let direction = rng.pick(&Direction::ALL);
+    let (mut destination, mut source) = match direction {
+        Direction::Out => (rng.pick(&[PEER, GATEWAY]), VM),
+        Direction::In => (VM, rng.pick(&[PEER, GATEWAY])),
+    };
+    if rng.chance(8) {
+        (destination, source) = macs(rng);
+    }
+    let ip =
+        Ipv4 { source: rng.mostly(pool::IP4, 4), destination: rng.mostly(pool::IP4, 4), ..Ipv4::default() };
+    let six =
+        Ipv6 { source: rng.mostly(pool::IP6, 5), destination: rng.mostly(pool::IP6, 5), ..Ipv6::default() };
+    let (kind, packet) = match rng.below(10) {
+        0..3 => (ether_type::IPV4, dhcp4(rng, ip)),
+        3..5 => (ether_type::IPV6, lease6(rng, six)),
+        5..8 => {
+            let hop_limit = if rng.chance(95) { 255 } else { 1 };
+            let message = if rng.chance(40) { told(rng) } else { message(rng) };
+            let source = match message[0] {
+                134 => pool::IP6[2],
+                135 if rng.chance(60) => [0; 16].into(),
+                _ => six.source,
+            };
+            let ip = Ipv6 { protocol: protocol::ICMP6, hop_limit, source, ..six };
+            let ip = if message[0] == 135 && source.is_unspecified() {
+                Ipv6 { destination: pool::IP6[5], ..ip }
+            } else {
+                ip
+            };
+            (ether_type::IPV6, ip.packet(message))
+        }
+        8 => (ether_type::ARP, arp(rng, source).bytes()),
+        _ if rng.chance(50) => (ether_type::IPV4, ip.packet(udp(5000, 53, b"x"))),
+        _ => (ether_type::IPV6, six.packet(udp(5000, 53, b"x"))),
+    };
+    let mut frame = ethernet(destination, source, kind, &packet);
+    if rng.chance(3) {
+        spoil(rng, &mut frame);
+    }
+    (direction, frame)
 }

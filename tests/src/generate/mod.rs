@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use filter_ctl::reference::{Known, Learning, Origin, Place, Port};
 
-pub use frame::frame;
+pub use frame::{conversation, frame};
 pub use policy::policy;
 pub use profile::{VARIABLES, filter_document, pool_document};
 pub use rng::{Rng, for_each_case};
@@ -40,6 +40,21 @@ pub fn port(rng: &mut Rng) -> Port {
     // `::` stands for nobody.
     port.addresses.retain(|address| !address.is_unspecified());
     learning(rng, &mut port);
+    port
+}
+
+/// A strict port that learns, with a MAC address that is given or learned.
+pub fn learning_port(rng: &mut Rng) -> Port {
+    let mut port = Port { strict: rng.chance(80), ..Port::default() };
+    if rng.chance(70) {
+        port.mac = Some(VM);
+    } else {
+        port.learn_mac = true;
+    }
+    learning(rng, &mut port);
+    port.learn_ip4 = port.learn_ip4 || rng.chance(80);
+    port.learn_ip6 = port.learn_ip6 || rng.chance(80);
+    port.learn_mac = port.mac.is_none();
     port
 }
 
