@@ -7,6 +7,7 @@ mod explain;
 mod faults;
 mod import;
 mod learning;
+mod leases;
 mod many;
 mod nwfilter;
 mod ports;
