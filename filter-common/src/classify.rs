@@ -15,9 +15,9 @@ pub trait Effects {
     /// Says who the port is for this packet: [`learn::identify`](crate::learn::identify). Asked only of ports that
     /// learn.
     fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity;
-    /// Learns what the packet, which passes, teaches: [`learn::learn`](crate::learn::learn()). `false`: another packet
+    /// Learns what the packet teaches that [`Effects::identify`] was asked of last, and that passes: [`learn::learn`](crate::learn::learn()). `false`: another packet
     /// was first.
-    fn learn(&mut self, direction: Direction, parsed: Parsed, key: &Key, lesson: u32) -> bool;
+    fn learn(&mut self, direction: Direction, key: &Key, lesson: u32) -> bool;
 
     /// Goes on with a walk that did not end within [`SHORT_WALK`](crate::SHORT_WALK) steps.
     fn walk_on<N: Nodes + ?Sized>(&mut self, walk: Walk, nodes: &N, key: &Key) -> Outcome
@@ -82,7 +82,7 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     };
     // What the policy does not let through teaches nothing.
     let passes = outcome.verdict as u32 == Verdict::Pass as u32;
-    if lesson != 0 && passes && !effects.learn(direction, parsed, key, lesson) {
+    if lesson != 0 && passes && !effects.learn(direction, key, lesson) {
         return Outcome::guard(DropReason::NotLearned);
     }
     outcome

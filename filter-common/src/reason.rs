@@ -186,6 +186,8 @@ reasons! {
     NdSource = 70,
     /// A multicast listener message whose hop limit is not 1.
     MldHopLimit = 71,
+    /// A multicast listener message whose source is neither link-local nor unspecified.
+    MldSource = 72,
 
     // Upper layers.
     /// The upper-layer header is cut off.

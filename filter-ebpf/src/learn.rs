@@ -48,7 +48,11 @@ impl Words for Shared {
     fn exchange(&self, at: usize, expected: u64, new: u64) -> bool {
         // SAFETY: as above.
         let (_, stored) = unsafe {
-            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(self.word(at), expected, new)
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                self.word(at),
+                expected,
+                new,
+            )
         };
         stored
     }
@@ -80,13 +84,19 @@ pub extern "C" fn filter_identify(record: *const PortRecord, key: *const Key, wa
 
 /// [`learn::learn`](learn::learn()), in parts; 0: another packet was first.
 #[inline(always)]
-pub fn learn(skb: *mut __sk_buff, record: &PortRecord, key: &Key, way: Direction, parsed: Parsed, taught: u32) -> bool {
+pub fn learn(
+    skb: *mut __sk_buff,
+    record: &PortRecord,
+    key: &Key,
+    way: Direction,
+    parsed: u64,
+    taught: u32,
+) -> bool {
     if taught & (lesson::MAC | lesson::IP4 | lesson::SOURCE6 | lesson::TARGET6) != 0
         && filter_learn_own(record, key, taught) == 0
     {
         return false;
     }
-    let parsed = parsed.to_word();
     if taught & lesson::DHCP4 != 0 {
         filter_learn_dhcp4(skb, record, way as u32, parsed);
     } else if taught & lesson::DHCP6 != 0 {
@@ -110,7 +120,12 @@ pub extern "C" fn filter_learn_own(record: *const PortRecord, key: *const Key, t
 /// [`learn::learn_dhcp4`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn filter_learn_dhcp4(skb: *mut __sk_buff, record: *const PortRecord, way: u32, parsed: u64) -> u32 {
+pub extern "C" fn filter_learn_dhcp4(
+    skb: *mut __sk_buff,
+    record: *const PortRecord,
+    way: u32,
+    parsed: u64,
+) -> u32 {
     let ctx = TcContext::new(skb);
     // SAFETY: as in `filter_identify`.
     let Some(record) = (unsafe { record.as_ref() }) else { return 0 };
@@ -127,7 +142,12 @@ pub extern "C" fn filter_learn_dhcp4(skb: *mut __sk_buff, record: *const PortRec
 /// [`learn::dhcp6_addresses`], and what follows from it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn filter_learn_dhcp6(skb: *mut __sk_buff, record: *const PortRecord, way: u32, parsed: u64) -> u32 {
+pub extern "C" fn filter_learn_dhcp6(
+    skb: *mut __sk_buff,
+    record: *const PortRecord,
+    way: u32,
+    parsed: u64,
+) -> u32 {
     let ctx = TcContext::new(skb);
     // SAFETY: as in `filter_identify`.
     let Some(record) = (unsafe { record.as_ref() }) else { return 0 };

@@ -37,6 +37,9 @@ impl Weight {
 pub struct PortEffects<'a> {
     /// The packet; null where nothing is learned any more.
     pub skb: *mut __sk_buff,
+    /// What was parsed of it ([`Parsed::to_word`]), where something is learned: kept here it does not live through the
+    /// walk in as many forms as there are.
+    pub parsed: u64,
     pub record: &'a PortRecord,
     /// What the packet counts for at every rule that it meets.
     pub weight: Weight,
@@ -86,11 +89,16 @@ impl Effects for PortEffects<'_> {
 
     #[inline(always)]
     fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity {
-        Identity::from_word(filter_identify(self.record, key, direction as u32, parsed.to_word()))
+        let parsed = parsed.to_word();
+        // SAFETY: a field of ours. Volatile: it has to stay where it is.
+        unsafe { core::ptr::write_volatile(&raw mut self.parsed, parsed) };
+        Identity::from_word(filter_identify(self.record, key, direction as u32, parsed))
     }
 
     #[inline(always)]
-    fn learn(&mut self, direction: Direction, parsed: Parsed, key: &Key, lesson: u32) -> bool {
+    fn learn(&mut self, direction: Direction, key: &Key, lesson: u32) -> bool {
+        // SAFETY: as above.
+        let parsed = unsafe { core::ptr::read_volatile(&raw const self.parsed) };
         learn(self.skb, self.record, key, direction, parsed, lesson)
     }
 

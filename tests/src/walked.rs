@@ -81,6 +81,7 @@ struct Passing<'a> {
     record: &'a PortRecord,
     memory: &'a Memory,
     now: Tick,
+    parsed: Option<Parsed>,
     hits: Vec<u32>,
 }
 
@@ -90,11 +91,13 @@ impl Effects for Passing<'_> {
     }
 
     fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity {
+        self.parsed = Some(parsed);
         identify(self.memory, self.record, direction, parsed, key, self.now)
     }
 
-    fn learn(&mut self, direction: Direction, parsed: Parsed, key: &Key, lesson: u32) -> bool {
+    fn learn(&mut self, direction: Direction, key: &Key, lesson: u32) -> bool {
         let Self { frame, record, memory, now, .. } = self;
+        let Some(parsed) = self.parsed else { return false };
         learn(&Lesson { frame, words: *memory, record, direction, now: *now }, parsed, key, lesson)
     }
 }
@@ -136,8 +139,14 @@ pub fn difference(policy: &Policy, image: &Image, port: &Port, frames: &[Sent]) 
             Some((ether_type, tci)) => SliceFrame::with_tag(&sent.bytes, Tag { ether_type, tci }),
             None => SliceFrame::new(&sent.bytes),
         };
-        let mut passing =
-            Passing { frame, record: &record, memory: &memory, now: Tick(port.now), hits: Vec::new() };
+        let mut passing = Passing {
+            frame,
+            record: &record,
+            memory: &memory,
+            now: Tick(port.now),
+            parsed: None,
+            hits: Vec::new(),
+        };
         let mut key = Key::new();
         let outcome = classify(&frame, &record, sent.direction, &image.nodes[..], &mut passing, &mut key);
         let expected = judge(policy, &mut port, sent.direction, &sent.bytes, sent.outer());

@@ -15,7 +15,7 @@ use filter_ctl::datapath::{Datapath, LOOPBACK, LoadOptions, LogLevel};
 use filter_ctl::policy::{Field, Policy, Step, Then, When};
 use filter_ctl::reference::{Known, Learned, Place, Port, judge};
 use filter_tests::frames::{Case, Tag, catalogue, ether_type, tagged};
-use filter_tests::generate::{for_each_case, frame, policy, port, shrink};
+use filter_tests::generate::{conversation, for_each_case, frame, learning_port, policy, port, shrink};
 use filter_tests::not_run::not_run;
 use filter_tests::ports::{
     PinFolder, Rules, TestPort, learned, number, pass_all, private, private_with, runs, strict, to_learned,
@@ -272,6 +272,30 @@ fn the_loaded_program_is_the_reference_over_generated_frames() {
         assert!(policies >= 400, "only {policies} policies could be compiled");
         assert!(seen.by_rule > seen.frames / 4 && seen.passed > seen.frames / 10, "{seen:?}");
         assert!(seen.hits > seen.frames / 50 && seen.learned > policies / 20, "{seen:?}");
+    }
+}
+
+/// The same over conversations by which addresses are learned.
+#[test]
+fn the_loaded_program_learns_what_the_reference_learns() {
+    let Some(mut datapath) = private("the_loaded_program_learns_what_the_reference_learns") else { return };
+    let policy = pass_all();
+    let image = compile(&policy).expect("it has two nodes");
+    let mut seen = Seen::default();
+    for_each_case(60, |rng| {
+        let port = learning_port(rng);
+        let frames: Vec<Sent> = std::iter::from_fn(|| {
+            let (direction, bytes) = conversation(rng);
+            Some(Sent { direction, bytes })
+        })
+        .filter(|sent| runs(&sent.bytes))
+        .take(80)
+        .collect();
+        check(&mut datapath, (&policy, &image), &port, &frames, &mut seen)
+    });
+    println!("{seen:?}");
+    if std::env::var_os("FILTER_CTL_CASES").is_none() {
+        assert!(seen.learned > 150 && seen.passed > seen.frames / 4, "{seen:?}");
     }
 }
 

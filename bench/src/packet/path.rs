@@ -59,7 +59,7 @@ impl Effects for Hits {
         unreachable!("the port was told its addresses")
     }
 
-    fn learn(&mut self, _: Direction, _: Parsed, _: &Key, _: u32) -> bool {
+    fn learn(&mut self, _: Direction, _: &Key, _: u32) -> bool {
         true
     }
 }

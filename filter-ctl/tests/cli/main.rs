@@ -9,6 +9,7 @@ mod import;
 mod learning;
 mod leases;
 mod many;
+mod neighbours;
 mod nwfilter;
 mod ports;
 mod profiles;
