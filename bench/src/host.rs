@@ -74,6 +74,8 @@ impl Host {
             mode: Mode::Strict,
             fail: Fail::Closed,
             count_values: false,
+            learn_max: None,
+            learn_prefixes: Vec::new(),
             owner: None,
             link_device: None,
         };

@@ -11,14 +11,14 @@ use crate::{Class, Key, PortRecord};
 /// All that [`own`] bits can be.
 const ANY_OWN: i32 = 0x3ff;
 
-/// Compares the packet's addresses with the port's own. `mac` is the port's MAC address as two words of a key
-/// ([`Key::pair`]), 0 if there is none; `ip4`, if it is not 0, holds a learned IPv4 address in its low 32 bits.
+/// Compares the packet's addresses with the port's own, as far as they were given. `mac` is the port's MAC address as two
+/// words of a key ([`Key::pair`]), 0 if there is none.
 #[inline(always)]
-pub(crate) fn own_bits(record: &PortRecord, mac: u64, ip4: u64, class: Class, key: &Key) -> u32 {
+pub(crate) fn own_bits(record: &PortRecord, mac: u64, class: Class, key: &Key) -> u32 {
     let frame = mac_bits(mac, word::SRC_MAC_HI, own::SRC_MAC, key)
         | mac_bits(mac, word::DST_MAC_HI, own::DST_MAC, key);
     if class.is_ipv4() {
-        return ip4_bits(record, frame, ip4, key);
+        return ip4_bits(record, frame, key);
     }
     if class.is_ipv6() {
         let mut bits = frame;
@@ -31,7 +31,7 @@ pub(crate) fn own_bits(record: &PortRecord, mac: u64, ip4: u64, class: Class, ke
         return ip6_bits(record, bits, class, key);
     }
     if key.get(word::FLAGS) & flags::ARP_ADDRESSES != 0 {
-        return ip4_bits(record, frame | inner_mac_bits(mac, key), ip4, key);
+        return ip4_bits(record, frame | inner_mac_bits(mac, key), key);
     }
     frame
 }
@@ -53,15 +53,12 @@ fn inner_mac_bits(mac: u64, key: &Key) -> u32 {
 }
 
 #[inline(always)]
-fn ip4_bits(record: &PortRecord, mut bits: u32, learned: u64, key: &Key) -> u32 {
+fn ip4_bits(record: &PortRecord, mut bits: u32, key: &Key) -> u32 {
     let (source, destination) = (key.get(word::SRC_IP), key.get(word::DST_IP));
     let is = |address| {
         (if source == address { own::SRC_IP } else { 0 })
             | (if destination == address { own::DST_IP } else { 0 })
     };
-    if learned != 0 {
-        bits |= is(learned as u32);
-    }
     for i in 0..OWN_ADDRESSES {
         if i >= record.ip4_count as usize {
             break;

@@ -3,25 +3,24 @@
 use crate::address::own_bits;
 use crate::forget::forget;
 use crate::key::{flags, own, word};
+use crate::learn::Identity;
 use crate::parse::{Parsed, parse, parse_plain};
-use crate::record::{LEARNED_IP4, LEARNED_MAC, record_flags};
+use crate::record::record_flags;
 use crate::track::BEGINS;
 use crate::{
-    Cause, Class, Direction, DropReason, Frame, Key, Nodes, Outcome, PortRecord, Verdict, Visit, Walk,
-    connection, short_walk,
+    Cause, Direction, DropReason, Frame, Key, Nodes, Outcome, PortRecord, Verdict, Visit, Walk, connection,
+    short_walk,
 };
 
-/// What a packet changes, and what of it comes back: counters, learned addresses, and, as a [`Visit`]or of the walk,
-/// answers to gates.
+/// What a packet changes, and what of it comes back: counters, learned addresses, connections, and, as a [`Visit`]or of
+/// the walk, answers to gates.
 pub trait Effects: Visit {
-    /// The learned MAC address ([`Learned::mac`](crate::Learned::mac)), 0 if none is.
-    fn learned_mac(&self) -> u64;
-    /// Learns the MAC address unless there is one, and returns the one that holds.
-    fn learn_mac(&mut self, mac: u64) -> u64;
-    /// The learned IPv4 address, 0 if none is.
-    fn learned_ip4(&self) -> u64;
-    /// Learns the IPv4 address unless there is one, and returns the one that holds.
-    fn learn_ip4(&mut self, ip4: u64) -> u64;
+    /// Says who the port is for this packet: [`learn::identify`](crate::learn::identify). Asked only of ports that
+    /// learn.
+    fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity;
+    /// Learns what the packet teaches that [`Effects::identify`] was asked of last, and that passes:
+    /// [`learn::learn`](crate::learn::learn()). `false`: another packet was first.
+    fn learn(&mut self, direction: Direction, key: &Key, lesson: u32) -> bool;
     /// Finds the packet's connection, moves it on, and says what the packet is to it:
     /// [`track`](crate::track::track). Who has no table of flows, as is the case unless something else is said, follows
     /// nothing.
@@ -102,18 +101,27 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
         return Outcome::guard(reason);
     }
     let Some(class) = parsed.class() else { return Outcome::guard(DropReason::GraphFault) };
-    let teaches = direction as u32 == Direction::Out as u32 && parsed.anomaly().is_none();
-    let Some(identity) = identify(record, direction, class, teaches, key, effects) else {
-        return Outcome::guard(DropReason::NotLearned);
+    let mut lesson = 0;
+    let bits = if record.flags & record_flags::LEARNS == 0 {
+        let mac = u64::from(record.mac_hi) | u64::from(record.mac_lo) << 32;
+        own_bits(record, mac, class, key)
+    } else {
+        let identity = effects.identify(direction, parsed, key);
+        if let Some(reason) = identity.reason {
+            return Outcome::guard(reason);
+        }
+        lesson = identity.lesson;
+        identity.own
     };
-    let mut bits = own_bits(record, identity.mac, identity.ip4, class, key);
+    let mut bits = bits;
     let mut told = 0;
     if record.tracked >> class as u32 & 1 != 0 {
         told = effects.track(&Packet { key, parsed, direction });
         bits |= (told & connection::ALL) << own::CONNECTION;
     }
-    // Whether it was looked for is not to be looked at twice in all that follows.
+    // The walk is one, whether the port learns or follows connections or not.
     let zero = record.zero as usize;
+    let lesson = forget::<0xff>(lesson as usize, zero) as u32;
     let told = forget::<ANY_TOLD>(told as usize, zero) as u32;
     key.set(word::OWN, forget::<ANY_BITS>(bits as usize, zero) as u32);
     let key = &*key;
@@ -128,7 +136,6 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
         };
     }
     let root = record.roots[class.root(direction)];
-    let lesson = identity.lesson;
     let outcome = match short_walk(nodes, key, root, effects) {
         Ok(outcome) => outcome,
         Err(walk) => effects.walk_on(walk, nodes, key),
@@ -137,7 +144,7 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     if outcome.verdict as u32 != Verdict::Pass as u32 {
         return outcome;
     }
-    if lesson != 0 && !learn(lesson, key, effects) {
+    if lesson != 0 && !effects.learn(direction, key, lesson) {
         return Outcome::guard(DropReason::NotLearned);
     }
     let rule = match outcome.cause {
@@ -153,117 +160,4 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
         effects.note_fragment(&packet, rule);
     }
     outcome
-}
-
-/// Learns what the packet teaches. `false`: another packet was first, and its address is not the one that
-/// this one was judged by.
-#[inline(always)]
-fn learn<E: Effects>(lesson: usize, key: &Key, effects: &mut E) -> bool {
-    let mac = source_mac(key);
-    let ip4 = u64::from(key.get(word::SRC_IP)) | LEARNED_IP4;
-    (lesson & LESSON_MAC == 0 || effects.learn_mac(mac) == mac)
-        && (lesson & LESSON_IP4 == 0 || effects.learn_ip4(ip4) == ip4)
-}
-
-#[inline(always)]
-fn source_mac(key: &Key) -> u64 {
-    u64::from(key.get(word::SRC_MAC_HI)) << 32 | u64::from(key.get(word::SRC_MAC_LO)) | LEARNED_MAC
-}
-
-/// The addresses that count as the port's own for this packet, where the record leaves them to learning.
-#[derive(Clone, Copy)]
-struct Identity {
-    /// The MAC address as two words of a key, or 0.
-    mac: u64,
-    /// A learned IPv4 address, or what this packet would teach, with [`LEARNED_IP4`].
-    ip4: u64,
-    /// What this packet teaches if it passes.
-    lesson: usize,
-}
-
-/// The packet teaches the MAC address.
-const LESSON_MAC: usize = 1;
-/// It teaches the IPv4 address.
-const LESSON_IP4: usize = 2;
-const ANY_LESSON: i32 = 3;
-
-/// Says who the port is, by what is known and what the packet would teach if it `teaches` anything; `None`
-/// where that is not known yet and the packet is none that learning needs.
-#[inline(always)]
-fn identify<E: Effects>(
-    record: &PortRecord,
-    direction: Direction,
-    class: Class,
-    teaches: bool,
-    key: &Key,
-    effects: &E,
-) -> Option<Identity> {
-    let mac = u64::from(record.mac_hi) | u64::from(record.mac_lo) << 32;
-    let mut identity = Identity { mac, ip4: 0, lesson: 0 };
-    if record.flags & (record_flags::LEARN_MAC | record_flags::LEARN_IP4) == 0 {
-        return Some(identity);
-    }
-    if record.flags & record_flags::LEARN_MAC != 0 {
-        let mut mac = effects.learned_mac();
-        if mac == 0 && teaches {
-            mac = source_mac(key);
-            identity.lesson |= LESSON_MAC;
-        }
-        if mac == 0 {
-            return None;
-        }
-        identity.mac = mac >> 32 & 0xffff | mac << 32;
-    }
-    if record.flags & record_flags::LEARN_IP4 != 0 {
-        identity.ip4 = effects.learned_ip4();
-        if identity.ip4 == 0 {
-            let own_mac = identity.mac == 0 || key.pair(word::SRC_MAC_HI) == identity.mac;
-            if teaches && own_mac && teaches_ip4(class, key) {
-                identity.ip4 = u64::from(key.get(word::SRC_IP)) | LEARNED_IP4;
-                identity.lesson |= LESSON_IP4;
-            } else if !is_dhcp(direction, class, key) {
-                return None;
-            }
-        }
-    }
-    identity.lesson = forget::<ANY_LESSON>(identity.lesson, record.zero as usize);
-    Some(identity)
-}
-
-/// Whether the source address of an IPv4 packet, or the sender of an ARP packet, can be the guest's own: not
-/// inside a VLAN, no fragment, and neither of 0.0.0.0/8 nor of 169.254.0.0/16, which a guest gives itself
-/// until it has another (RFC 3927). The guard has seen to it that it is no multicast, loopback or broadcast
-/// address.
-#[inline(always)]
-fn teaches_ip4(class: Class, key: &Key) -> bool {
-    let address = key.get(word::SRC_IP);
-    if address >> 24 == 0
-        || address >> 16 == 0xa9fe
-        || key.get(word::VLAN) != 0
-        || key.get(word::FLAGS) & flags::FRAGMENT != 0
-    {
-        return false;
-    }
-    if class as u32 == Class::Arp as u32 {
-        return key.pair(word::INNER_SRC_MAC_HI)
-            == key.pair(word::SRC_MAC_HI) | u64::from(flags::PRESENT_MAC);
-    }
-    class.is_ipv4()
-}
-
-/// Whether the packet is of a DHCP exchange, which a guest needs to have an address at all: its request
-/// from 0.0.0.0, or an answer to it.
-#[inline(always)]
-fn is_dhcp(direction: Direction, class: Class, key: &Key) -> bool {
-    const CLIENT: u32 = flags::PRESENT_L4 | 68;
-    const SERVER: u32 = flags::PRESENT_L4 | 67;
-    if class as u32 != Class::Ipv4Udp as u32 {
-        return false;
-    }
-    let (source, destination) = (key.get(word::SRC_PORT), key.get(word::DST_PORT));
-    if direction as u32 == Direction::Out as u32 {
-        source == CLIENT && destination == SERVER && key.get(word::SRC_IP) == 0
-    } else {
-        source == SERVER && destination == CLIENT
-    }
 }

@@ -34,10 +34,29 @@ pub trait Frame {
     /// The `N` bytes from `offset` on; `None` where they are not all within the frame and [`MAX_HEADERS`].
     fn block<const N: usize>(&self, offset: usize) -> Option<Self::Block<N>>;
 
+    /// Takes steps, so many at most, until there is no more to do. In the kernel it is a loop that costs the verifier
+    /// one step.
+    fn walk<S: Steps>(&self, most: u32, steps: &mut S)
+    where
+        Self: Sized,
+    {
+        for _ in 0..most {
+            if !steps.step(self) {
+                break;
+            }
+        }
+    }
+
     /// Whether the frame has no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// A walk over parts of a frame.
+pub trait Steps {
+    /// Takes the next step. `false`: that was the last.
+    fn step<F: Frame>(&mut self, frame: &F) -> bool;
 }
 
 /// `N` bytes of a frame that are known to be there. Multi-byte loads are big-endian.

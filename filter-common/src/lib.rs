@@ -5,8 +5,8 @@
 //! `no_std`, allocates nothing, and reaches the world only through small traits: [`Frame`] for the bytes of
 //! a packet, [`Nodes`] for the graph, [`Effects`] for counters, learning and the answers to gates.
 //!
-//! Order of a packet's way, from [`classify`] on: parse and guard, learn, gate what is not learned, compute the
-//! port's own-address bits, walk the graph. No rule can run before the guard.
+//! Order of a packet's way, from [`classify`] on: parse and guard, compute the port's own-address bits, keep out what has
+//! to wait until they are learned, walk the graph, learn. No rule can run before the guard.
 
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -25,6 +25,7 @@ mod forget;
 mod frame;
 mod gate;
 mod key;
+pub mod learn;
 pub mod maps;
 mod node;
 pub mod parse;
@@ -38,17 +39,17 @@ mod walk;
 
 pub use classify::{Effects, Packet, classify, judge};
 pub use direction::Direction;
-pub use frame::{Block, Frame, MAX_HEADERS, SliceBlock, SliceFrame, Tag};
+pub use frame::{Block, Frame, MAX_HEADERS, SliceBlock, SliceFrame, Steps, Tag};
 pub use gate::{Question, question};
 pub use key::{Class, Key, flags, own, tag_kind, word};
+pub use learn::Learned;
 pub use node::{MAX_NODE_INDEX, NO_MATCH, Node, NodeKind, Op};
 pub use reason::DropReason;
-pub use record::{
-    ABI_VERSION, Counter, LEARNED_IP4, LEARNED_MAC, Learned, OWN_ADDRESSES, PortRecord, record_flags, slot,
-};
+pub use record::{ABI_VERSION, Counter, Learning, OWN_ADDRESSES, PortRecord, record_flags, slot};
 pub use set::{
     FAMILY_BITS, Member, NetworkAddress, address_member, address_port_member, element, element_of_class,
     mac_member, member_of, network_address, network_of,
 };
+pub use time::{JIFFIES, Tick};
 pub use verdict::{Cause, Outcome, Verdict};
 pub use walk::{MAX_STEPS, Nodes, SHORT_WALK, Visit, Walk, short_walk, walk};

@@ -186,6 +186,8 @@ reasons! {
     NdSource = 70,
     /// A multicast listener message whose hop limit is not 1.
     MldHopLimit = 71,
+    /// A multicast listener message whose source is neither link-local nor unspecified.
+    MldSource = 72,
 
     // Upper layers.
     /// The upper-layer header is cut off.
@@ -208,6 +210,9 @@ reasons! {
     FlowTableFull = 81,
     /// The packet begins a connection, and others took the places of the table before it could.
     FlowContended = 82,
+    // Learning.
+    /// An answer of a DHCP server that is none of the trusted ones, at a port that learns its addresses by DHCP.
+    DhcpUntrusted = 84,
 }
 
 impl DropReason {

@@ -36,6 +36,12 @@ pub mod record_flags {
     pub const TCP_OPTIONS: u32 = 1 << 3;
     /// Connections are picked up in the middle.
     pub const LOOSE: u32 = 1 << 4;
+    /// The policy needs the port's IPv6 addresses and nobody gave any.
+    pub const LEARN_IP6: u32 = 1 << 8;
+    /// Addresses are learned from DHCP alone, not from what the guest uses.
+    pub const LEARN_LEASES_ONLY: u32 = 1 << 9;
+    /// Something is to be learned. Whoever learns an IP address knows the MAC address, or learns it too.
+    pub const LEARNS: u32 = LEARN_MAC | LEARN_IP4 | LEARN_IP6;
 }
 
 /// All the classifiers know of a port; written whole before it is published, never changed after.
@@ -95,6 +101,45 @@ pub struct PortRecord {
     pub fragments: u32,
     /// How often rejected packets are answered.
     pub answers: Rate,
+    /// What may be learned.
+    pub learning: Learning,
+}
+
+/// What may be learned of a port, and of whom. IPv6 addresses stand as in a key, two words of 32 bits in each, the first
+/// in the low half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Learning {
+    /// How many jiffies the kernel has a second.
+    pub hz: u32,
+    /// How many IPv4 addresses may be learned; at most [`LEARNABLE`](crate::learn::LEARNABLE).
+    pub ip4_max: u32,
+    /// How many IPv6 addresses, likewise.
+    pub ip6_max: u32,
+    /// How many entries of `servers4` are set.
+    pub server4_count: u32,
+    /// How many entries of `servers6` are set.
+    pub server6_count: u32,
+    /// How many entries of `prefixes4` are set.
+    pub prefix4_count: u32,
+    /// How many entries of `prefixes6` are set.
+    pub prefix6_count: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Sources of DHCPv4 answers that are trusted; if there are none, all are.
+    pub servers4: [u32; Self::LISTED],
+    /// Prefixes within which IPv4 addresses may be learned, each with its mask; if there are none, anywhere.
+    pub prefixes4: [[u32; 2]; Self::LISTED],
+    /// Sources of DHCPv6 answers that are trusted; if there are none, all are.
+    pub servers6: [[u64; 2]; Self::LISTED],
+    /// Prefixes within which IPv6 addresses may be learned, each with its mask; if there are none, those that routers
+    /// announce.
+    pub prefixes6: [[[u64; 2]; 2]; Self::LISTED],
+}
+
+impl Learning {
+    /// How many servers, and prefixes, of a family there can be.
+    pub const LISTED: usize = 4;
 }
 
 impl PortRecord {
@@ -125,6 +170,20 @@ impl PortRecord {
         flow_epoch: 0,
         fragments: 0,
         answers: Rate::NEVER,
+        learning: Learning {
+            hz: 0,
+            ip4_max: 0,
+            ip6_max: 0,
+            server4_count: 0,
+            server6_count: 0,
+            prefix4_count: 0,
+            prefix6_count: 0,
+            reserved: 0,
+            servers4: [0; Learning::LISTED],
+            prefixes4: [[0; 2]; Learning::LISTED],
+            servers6: [[0; 2]; Learning::LISTED],
+            prefixes6: [[[0; 2]; 2]; Learning::LISTED],
+        },
     };
 }
 
@@ -133,22 +192,6 @@ impl PortRecord {
 pub(crate) const fn is_older(epoch: u32, than: u32) -> bool {
     epoch.wrapping_sub(than).cast_signed() < 0
 }
-
-/// What the data path learned of a port. Each half is one 8-byte word that is written once, by whichever
-/// packet comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Learned {
-    /// The MAC address in the low 48 bits, with [`LEARNED_MAC`]; 0 before.
-    pub mac: u64,
-    /// The IPv4 address in the low 32 bits, with [`LEARNED_IP4`]; 0 before.
-    pub ip4: u64,
-}
-
-/// Marks a learned MAC address.
-pub const LEARNED_MAC: u64 = 1 << 48;
-/// Marks a learned IPv4 address.
-pub const LEARNED_IP4: u64 = 1 << 32;
 
 /// Packets and bytes, as on the wire: a super-frame counts as the segments it stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,5 +203,5 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<PortRecord>() == 352 && align_of::<PortRecord>() == 8);
-const _: () = assert!(size_of::<Learned>() == 16 && size_of::<Counter>() == 16);
+const _: () = assert!(size_of::<PortRecord>() == 624 && align_of::<PortRecord>() == 8);
+const _: () = assert!(size_of::<Learning>() == 272 && size_of::<Counter>() == 16);

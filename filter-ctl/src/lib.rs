@@ -1,6 +1,7 @@
 //! filter-ctl: XML profiles, compiled to a decision graph that eBPF classifiers walk.
 
 pub mod cli;
+pub mod clock;
 pub mod compile;
 pub mod convert;
 pub mod datapath;

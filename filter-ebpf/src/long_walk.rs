@@ -34,7 +34,8 @@ pub fn finish(effects: &PortEffects<'_>, walk: Walk, key: &Key) -> Outcome {
 /// takes no more than five numbers.
 #[inline(never)]
 fn finish_words(record: &PortRecord, key: &Key, weight: u64, best: u64, index: u32) -> u64 {
-    let effects = PortEffects { record, weight: Weight::from_word(weight), skb: core::ptr::null_mut() };
+    let effects =
+        PortEffects { skb: core::ptr::null_mut(), parsed: 0, record, weight: Weight::from_word(weight) };
     let outcome = Outcome::guard(DropReason::StepLimit).to_words();
     let mut state = State { effects, key, outcome, walk: Walk::from_words((best, index)) };
     // SAFETY: the callback gets the state and nothing else, and has it for itself.

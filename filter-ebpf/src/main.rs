@@ -14,6 +14,7 @@
 
 mod connections;
 mod gates;
+mod learn;
 mod long_walk;
 mod maps;
 mod opaque;
@@ -89,7 +90,7 @@ fn judge(ctx: &TcContext, direction: Direction) -> i32 {
         return fault(ctx, entry, record.port, direction, DropReason::GraphFault);
     };
     let weight = segments(ctx, tag_bytes, parsed.headers() as u64);
-    let mut effects = PortEffects { record, weight, skb: ctx.skb.skb };
+    let mut effects = PortEffects { skb: ctx.skb.skb, parsed: 0, record, weight };
     let outcome = filter_common::judge(parsed, record, direction, &Pool(pool), &mut effects, key);
     match outcome.cause {
         Cause::Rule(rule) => {

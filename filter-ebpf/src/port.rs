@@ -1,17 +1,20 @@
 //! One port's effects: its counters, and what is learned of it.
 
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::bindings::__sk_buff;
+use filter_common::learn::Identity;
 use filter_common::maps::{GuardCounters, MAX_RULES};
+use filter_common::parse::Parsed;
 use filter_common::track;
 use filter_common::{
-    Direction, DropReason, Effects, Key, Learned, Nodes, Outcome, Packet, PortRecord, Question, Visit, Walk,
+    Direction, DropReason, Effects, Key, Nodes, Outcome, Packet, PortRecord, Question, Visit, Walk,
 };
 
 use crate::connections::{
     NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_track, passed,
 };
+use crate::learn::{filter_identify, learn};
 use crate::opaque::opaque;
 use crate::{gates, long_walk, maps};
 
@@ -43,6 +46,9 @@ pub struct PortEffects<'a> {
     pub weight: Weight,
     /// The packet; null where nothing but counters can change.
     pub skb: *mut __sk_buff,
+    /// What was parsed of it ([`Parsed::to_word`]), where something is learned: kept here it does not live through the
+    /// walk in as many forms as there are.
+    pub parsed: u64,
 }
 
 impl PortEffects<'_> {
@@ -102,31 +108,18 @@ impl Visit for PortEffects<'_> {
 
 impl Effects for PortEffects<'_> {
     #[inline(always)]
-    fn learned_mac(&self) -> u64 {
-        self.learned().map_or(0, |learned| {
-            // SAFETY: a pointer into a map element; volatile because another CPU may write it.
-            unsafe { core::ptr::read_volatile(&raw const (*learned).mac) }
-        })
+    fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity {
+        let parsed = parsed.to_word();
+        // SAFETY: a field of ours. Volatile: it has to stay where it is.
+        unsafe { core::ptr::write_volatile(&raw mut self.parsed, parsed) };
+        Identity::from_word(filter_identify(self.record, key, direction as u32, parsed))
     }
 
     #[inline(always)]
-    fn learn_mac(&mut self, mac: u64) -> u64 {
-        // SAFETY: a pointer into a map element.
-        self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).mac, mac) })
-    }
-
-    #[inline(always)]
-    fn learned_ip4(&self) -> u64 {
-        self.learned().map_or(0, |learned| {
-            // SAFETY: as for the MAC address.
-            unsafe { core::ptr::read_volatile(&raw const (*learned).ip4) }
-        })
-    }
-
-    #[inline(always)]
-    fn learn_ip4(&mut self, ip4: u64) -> u64 {
-        // SAFETY: a pointer into a map element.
-        self.learned().map_or(0, |learned| unsafe { once(&raw mut (*learned).ip4, ip4) })
+    fn learn(&mut self, direction: Direction, key: &Key, lesson: u32) -> bool {
+        // SAFETY: as above.
+        let parsed = unsafe { core::ptr::read_volatile(&raw const self.parsed) };
+        learn(self.skb, self.record, key, direction, parsed, lesson)
     }
 
     #[inline(always)]
@@ -177,24 +170,4 @@ fn outcome(number: u32) -> Result<(), DropReason> {
         // No other number is ever returned.
         number => Err(DropReason::from_number(number).unwrap_or(DropReason::GraphFault)),
     }
-}
-
-impl PortEffects<'_> {
-    #[inline(always)]
-    fn learned(&self) -> Option<*mut Learned> {
-        maps::LEARNED.get_ptr_mut(self.record.port)
-    }
-}
-
-/// Writes `value` where 0 stands, and returns what stands there afterwards.
-///
-/// # Safety
-/// `cell` points into a map element.
-#[inline(always)]
-unsafe fn once(cell: *mut u64, value: u64) -> u64 {
-    // SAFETY: the caller's promise; the compare-and-exchange is what makes the first packet win.
-    let (before, stored) = unsafe {
-        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(cell, 0, value)
-    };
-    if stored { value } else { before }
 }

@@ -1,7 +1,11 @@
 //! A packet in the kernel as a [`Frame`]: direct packet access, one bounds check a header.
 
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::programs::TcContext;
-use filter_common::{Block, Frame, MAX_HEADERS, Tag};
+use filter_common::{Block, Frame, MAX_HEADERS, Steps, Tag};
 
 use crate::opaque::opaque;
 
@@ -14,19 +18,40 @@ pub struct SkbFrame {
     end: usize,
     len: usize,
     tag: Option<Tag>,
+    skb: *mut __sk_buff,
+}
+
+/// A walk over a frame, as the kernel's loop has it.
+#[repr(C)]
+struct Walk<S> {
+    skb: *mut __sk_buff,
+    steps: S,
+}
+
+/// One step of it; 1 ends the loop.
+unsafe extern "C" fn step<S: Steps>(_: u32, walk: *mut Walk<S>) -> i64 {
+    // SAFETY: `SkbFrame::walk` passes its walk.
+    let walk = unsafe { &mut *walk };
+    let ctx = TcContext::new(walk.skb);
+    let frame = SkbFrame::linear(&ctx);
+    if walk.steps.step(&frame) { 0 } else { 1 }
 }
 
 impl SkbFrame {
     /// Makes the headers readable, and the frame of what there is. `None` where the kernel has no memory
-    /// to do so. The one helper call, where the linear part is short (super-frames: 54 bytes).
+    /// to do so.
     #[inline(always)]
     pub fn new(ctx: &TcContext) -> Option<Self> {
+        if Self::make_readable(ctx) { Some(Self::linear(ctx)) } else { None }
+    }
+
+    /// Makes the headers readable. `false` where the kernel has no memory to do so. The one helper call, where the
+    /// linear part is short (super-frames: 54 bytes).
+    #[inline(always)]
+    pub fn make_readable(ctx: &TcContext) -> bool {
         let len = ctx.len() as usize;
         let wanted = if len < MAX_HEADERS { len } else { MAX_HEADERS };
-        if ctx.data_end() - ctx.data() < wanted {
-            ctx.pull_data(wanted as u32).ok()?;
-        }
-        Some(Self::linear(ctx))
+        ctx.data_end() - ctx.data() >= wanted || ctx.pull_data(wanted as u32).is_ok()
     }
 
     /// The frame as it lies there: blocks behind the linear part are not readable.
@@ -43,7 +68,7 @@ impl SkbFrame {
                 Some(Tag { ether_type, tci: (*skb).vlan_tci as u16 })
             }
         };
-        Self { data: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, tag }
+        Self { data: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, tag, skb }
     }
 }
 
@@ -58,6 +83,16 @@ impl Frame for SkbFrame {
     #[inline(always)]
     fn tag(&self) -> Option<Tag> {
         self.tag
+    }
+
+    #[inline(always)]
+    fn walk<S: Steps>(&self, most: u32, steps: &mut S) {
+        // SAFETY: the steps are moved into the loop's memory and back; nobody else has them meanwhile.
+        unsafe {
+            let mut walk = Walk { skb: self.skb, steps: core::ptr::read(steps) };
+            bpf_loop(most, step::<S> as *mut c_void, (&raw mut walk).cast(), 0);
+            core::ptr::write(steps, walk.steps);
+        }
     }
 
     #[inline(always)]

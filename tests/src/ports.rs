@@ -5,11 +5,12 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use filter_common::{Counter, Direction, LEARNED_IP4, LEARNED_MAC, Verdict, record_flags};
+use filter_common::learn::{Announced, LEARNED_MAC, LearnedIp4, LearnedIp6, state};
+use filter_common::{Counter, Direction, Learning, Verdict, record_flags};
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, DatapathError, FlowSpec, LoadOptions, PortSpec, Prepared, Retired};
 use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
-use filter_ctl::reference::{Learned, Port};
+use filter_ctl::reference::{Known, Learned, Origin, Place, Port};
 
 use crate::frames::ether_type;
 use crate::not_run::not_run;
@@ -122,6 +123,7 @@ impl TestPort {
             ip6: &ip6,
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::default(),
+            learning: learning(port),
         };
         let prepared = datapath.prepare(&spec).unwrap_or_else(|error| panic!("{error}"));
         self.number = Some(prepared.port());
@@ -176,27 +178,131 @@ pub fn flags(policy: &Policy, port: &Port) -> u32 {
         (port.strict, record_flags::STRICT),
         (port.learn_mac, record_flags::LEARN_MAC),
         (port.learn_ip4, record_flags::LEARN_IP4),
+        (port.learn_ip6, record_flags::LEARN_IP6),
+        (port.learning.leases_only, record_flags::LEARN_LEASES_ONLY),
         (policy.asks(Field::TcpOption), record_flags::TCP_OPTIONS),
         (port.flows.as_ref().is_some_and(|flows| flows.loose), record_flags::LOOSE),
     ];
     modes.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag)
 }
 
+/// What a port may learn, as the data path has it.
+///
+/// # Panics
+/// If there is more than a record holds.
+pub fn learning(port: &Port) -> Learning {
+    let mut learning = Learning {
+        hz: port.hz,
+        ip4_max: port.learning.ip4_max as u32,
+        ip6_max: port.learning.ip6_max as u32,
+        ..Learning::default()
+    };
+    for server in &port.learning.servers {
+        match server {
+            IpAddr::V4(server) => {
+                learning.servers4[learning.server4_count as usize] = server.to_bits();
+                learning.server4_count += 1;
+            }
+            IpAddr::V6(server) => {
+                learning.servers6[learning.server6_count as usize] = words(server.to_bits());
+                learning.server6_count += 1;
+            }
+        }
+    }
+    for (prefix, length) in &port.learning.prefixes {
+        match prefix {
+            IpAddr::V4(prefix) => {
+                let mask = (u64::from(u32::MAX) << (32 - length)) as u32;
+                learning.prefixes4[learning.prefix4_count as usize] = [prefix.to_bits() & mask, mask];
+                learning.prefix4_count += 1;
+            }
+            IpAddr::V6(prefix) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(*length)).unwrap_or(0);
+                learning.prefixes6[learning.prefix6_count as usize] =
+                    [words(prefix.to_bits() & mask), words(mask)];
+                learning.prefix6_count += 1;
+            }
+        }
+    }
+    learning
+}
+
+/// An IPv6 address as a key has it: two words of 32 bits in each, the first in the low half.
+fn words(bits: u128) -> [u64; 2] {
+    [(bits >> 64) as u64, bits as u64].map(|half| half.rotate_left(32))
+}
+
 /// What the data path learned, as the reference says it.
-pub fn learned(learned: filter_common::Learned) -> Learned {
+pub fn learned(learned: &filter_common::Learned) -> Learned {
+    fn place<T>(state: u64, address: T) -> Place<T> {
+        let until = Some(state as u32).filter(|until| *until != 0);
+        let origin = match state & (state::LEASE | state::NEIGHBOUR) {
+            0 => Origin::Use,
+            state::LEASE => Origin::Lease,
+            _ => Origin::Neighbour,
+        };
+        let known = (state & state::VALID != 0).then_some(Known { address, until, origin });
+        Place { used: state != 0, known }
+    }
+    let asked = |pending: [u64; 4]| {
+        let mut asked: Vec<(u32, u32)> = pending
+            .iter()
+            .filter(|word| **word != 0)
+            .map(|word| (*word as u32, (*word >> 32) as u32))
+            .collect();
+        asked.sort_unstable();
+        asked
+    };
     let bytes = learned.mac.to_be_bytes();
     Learned {
         mac: (learned.mac != 0).then(|| [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
-        ip4: (learned.ip4 != 0).then(|| Ipv4Addr::from_bits(learned.ip4 as u32)),
+        ip4: learned.ip4.map(|it| place(it.state, Ipv4Addr::from_bits(it.address as u32))),
+        ip6: learned.ip6.map(|it| {
+            let [high, low] = it.address.map(|half| u128::from(half.rotate_left(32)));
+            place(it.state, Ipv6Addr::from_bits(high << 64 | low))
+        }),
+        prefixes: learned.announced.map(|it| place(it.state, it.prefix.rotate_left(32))),
+        asked4: asked(learned.pending4),
+        asked6: asked(learned.pending6),
     }
 }
 
 /// What the reference learned, as the data path says it.
-pub fn to_learned(learned: Learned) -> filter_common::Learned {
+pub fn to_learned(learned: &Learned) -> filter_common::Learned {
+    fn state<T>(place: &Place<T>) -> u64 {
+        let used = if place.used { state::USE } else { 0 };
+        let Some(known) = &place.known else { return used };
+        let origin = match known.origin {
+            Origin::Use => 0,
+            Origin::Neighbour => state::NEIGHBOUR,
+            Origin::Lease => state::LEASE,
+        };
+        used | state::VALID | origin | u64::from(known.until.unwrap_or(0))
+    }
     let number = |mac: [u8; 6]| mac.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte));
+    let pending = |asked: &[(u32, u32)]| {
+        let mut pending = [0; 4];
+        for (transaction, sent) in asked {
+            pending[*transaction as usize % 4] = u64::from(*sent) << 32 | u64::from(*transaction);
+        }
+        pending
+    };
     filter_common::Learned {
         mac: learned.mac.map_or(0, |mac| number(mac) | LEARNED_MAC),
-        ip4: learned.ip4.map_or(0, |ip| u64::from(ip.to_bits()) | LEARNED_IP4),
+        pending4: pending(&learned.asked4),
+        pending6: pending(&learned.asked6),
+        ip4: learned.ip4.map(|it| LearnedIp4 {
+            state: state(&it),
+            address: it.known.map_or(0, |known| known.address.to_bits().into()),
+        }),
+        ip6: learned.ip6.map(|it| LearnedIp6 {
+            state: state(&it),
+            address: it.known.map_or([0; 2], |known| words(known.address.to_bits())),
+        }),
+        announced: learned.prefixes.map(|it| Announced {
+            state: state(&it),
+            prefix: it.known.map_or(0, |known| known.address.rotate_left(32)),
+        }),
     }
 }
 

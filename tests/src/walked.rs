@@ -1,19 +1,23 @@
 //! The compiled graph, walked in user space, beside the reference: what a port makes of frames, one after another.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::cell::Cell;
+use std::net::IpAddr;
 
+use filter_common::learn::{Identity, Lesson, Words, identify, learn};
+use filter_common::parse::Parsed;
+use filter_common::time::Tick;
 use filter_common::{
-    Direction, Effects, Key, LEARNED_IP4, LEARNED_MAC, NetworkAddress, PortRecord, Question, SliceFrame, Tag,
-    Visit, classify, element, member_of, network_of, question,
+    Direction, Effects, Key, Learned, NetworkAddress, PortRecord, Question, SliceFrame, Tag, Visit, classify,
+    element, member_of, network_of, question,
 };
 use filter_ctl::compile::Image;
 use filter_ctl::datapath::Stored;
 use filter_ctl::model::SetMember;
 use filter_ctl::policy::{Gate, Policy};
-use filter_ctl::reference::{Gates, Learned, Packet, Port, Sets, VlanTag, judge_with};
+use filter_ctl::reference::{Gates, Packet, Port, Sets, VlanTag, judge_with};
 
-use crate::generate::{self, Rng, frame};
-use crate::ports::flags;
+use crate::generate::{self, Rng, frame, later};
+use crate::ports::{flags, learned, learning, to_learned};
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Sent {
     pub bytes: Vec<u8>,
     /// The tag that the kernel took out, if it did.
     pub tag: Option<(u16, u16)>,
+    /// How many ticks later than the frame before.
+    pub later: u32,
 }
 
 impl Sent {
@@ -38,42 +44,54 @@ impl Sent {
             let (bytes, tag) = frame(rng);
             // The kernel hands on no frame without a whole Ethernet header; the guard drops it all the same.
             if strict || bytes.len() >= 14 {
-                return Self { direction: rng.pick(&Direction::ALL), bytes, tag };
+                return Self { direction: rng.pick(&Direction::ALL), bytes, tag, later: later(rng) };
             }
         }
     }
 }
 
-/// What the data path keeps of a port, and the sets there are.
-#[derive(Default)]
-struct Memory<'a> {
-    hits: Vec<u32>,
-    asked: Vec<u32>,
-    mac: u64,
-    ip4: u64,
-    sets: &'a [(u32, Vec<SetMember>)],
+/// What the data path keeps of a port, in memory of ours.
+struct Memory([Cell<u64>; Learned::WORDS]);
+
+impl Words for Memory {
+    fn get(&self, at: usize) -> u64 {
+        self.0[at].get()
+    }
+
+    fn put(&self, at: usize, value: u64) {
+        self.0[at].set(value);
+    }
+
+    fn exchange(&self, at: usize, expected: u64, new: u64) -> bool {
+        let stood = self.0[at].get() == expected;
+        if stood {
+            self.0[at].set(new);
+        }
+        stood
+    }
 }
 
-impl Visit for Memory<'_> {
-    fn hit(&mut self, rule: u32) {
-        self.hits.push(rule);
+impl Memory {
+    fn of(learned: &Learned) -> Self {
+        Self(learned.to_words().map(Cell::new))
     }
 
-    fn ask(&mut self, question: Question, key: &Key) -> bool {
-        self.asked.push(question.number);
-        assert_eq!(question.kind, question::SET, "{question:?}");
-        let set = self.sets.iter().find(|(number, _)| *number == question.number);
-        let Some((_, members)) = set else { return false };
-        if question.detail & element::KIND == element::NETWORK {
-            let address = network_of(key, question.detail);
-            return members.iter().any(|member| match Stored::from(member) {
-                Stored::Network { prefix, address: network } => begin_alike(&address, &network, prefix),
-                Stored::Member(_) => false,
-            });
-        }
-        let Some(element) = member_of(key, question.detail) else { return false };
-        members.iter().any(|member| Stored::from(member) == Stored::Member(element))
+    fn learned(&self) -> Learned {
+        Learned::from_words(&std::array::from_fn(|at| self.0[at].get()))
     }
+}
+
+/// One frame at a port.
+struct Passing<'a> {
+    frame: SliceFrame<'a>,
+    record: &'a PortRecord,
+    memory: &'a Memory,
+    now: Tick,
+    parsed: Option<Parsed>,
+    hits: Vec<u32>,
+    /// Members of sets, by the sets' numbers, and which sets were asked for.
+    sets: &'a [(u32, Vec<SetMember>)],
+    asked: Vec<u32>,
 }
 
 /// Whether so many bits are equal, as the kernel's trie sees them.
@@ -105,43 +123,38 @@ fn is_among(asked: &[u32], all: &[u32]) -> bool {
     asked.iter().all(|number| all.any(|other| other == number))
 }
 
-impl Effects for Memory<'_> {
-    fn learned_mac(&self) -> u64 {
-        self.mac
+impl Visit for Passing<'_> {
+    fn hit(&mut self, rule: u32) {
+        self.hits.push(rule);
     }
 
-    fn learn_mac(&mut self, mac: u64) -> u64 {
-        if self.mac == 0 {
-            self.mac = mac;
+    fn ask(&mut self, question: Question, key: &Key) -> bool {
+        self.asked.push(question.number);
+        assert_eq!(question.kind, question::SET, "{question:?}");
+        let set = self.sets.iter().find(|(number, _)| *number == question.number);
+        let Some((_, members)) = set else { return false };
+        if question.detail & element::KIND == element::NETWORK {
+            let address = network_of(key, question.detail);
+            return members.iter().any(|member| match Stored::from(member) {
+                Stored::Network { prefix, address: network } => begin_alike(&address, &network, prefix),
+                Stored::Member(_) => false,
+            });
         }
-        self.mac
-    }
-
-    fn learned_ip4(&self) -> u64 {
-        self.ip4
-    }
-
-    fn learn_ip4(&mut self, ip4: u64) -> u64 {
-        if self.ip4 == 0 {
-            self.ip4 = ip4;
-        }
-        self.ip4
+        let Some(element) = member_of(key, question.detail) else { return false };
+        members.iter().any(|member| Stored::from(member) == Stored::Member(element))
     }
 }
 
-impl<'a> Memory<'a> {
-    fn of(learned: Learned, sets: &'a [(u32, Vec<SetMember>)]) -> Self {
-        let mac = learned.mac.map_or(0, |mac| number(mac) | LEARNED_MAC);
-        let ip4 = learned.ip4.map_or(0, |ip| u64::from(ip.to_bits()) | LEARNED_IP4);
-        Self { hits: Vec::new(), asked: Vec::new(), mac, ip4, sets }
+impl Effects for Passing<'_> {
+    fn identify(&mut self, direction: Direction, parsed: Parsed, key: &Key) -> Identity {
+        self.parsed = Some(parsed);
+        identify(self.memory, self.record, direction, parsed, key, self.now)
     }
 
-    fn learned(&self) -> Learned {
-        let bytes = self.mac.to_be_bytes();
-        Learned {
-            mac: (self.mac != 0).then(|| [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]),
-            ip4: (self.ip4 != 0).then(|| Ipv4Addr::from_bits(self.ip4 as u32)),
-        }
+    fn learn(&mut self, direction: Direction, key: &Key, lesson: u32) -> bool {
+        let Self { frame, record, memory, now, .. } = self;
+        let Some(parsed) = self.parsed else { return false };
+        learn(&Lesson { frame, words: *memory, record, direction, now: *now }, parsed, key, lesson)
     }
 }
 
@@ -150,7 +163,7 @@ fn number(mac: [u8; 6]) -> u64 {
 }
 
 fn record(policy: &Policy, port: &Port, image: &Image) -> PortRecord {
-    let mut record = PortRecord { roots: image.roots, ..PortRecord::EMPTY };
+    let mut record = PortRecord { roots: image.roots, learning: learning(port), ..PortRecord::EMPTY };
     record.flags = flags(policy, port);
     if let Some(mac) = port.mac {
         (record.mac_hi, record.mac_lo) = ((number(mac) >> 32) as u32, number(mac) as u32);
@@ -188,24 +201,33 @@ pub fn difference_with(
     let mut gates = Noted { sets: generate::reference(sets), asked: Vec::new() };
     let mut port = port.clone();
     let record = record(policy, &port, image);
-    let mut memory = Memory::of(port.learned, sets);
+    let memory = Memory::of(&to_learned(&port.learned));
     for sent in frames {
+        port.now = port.now.wrapping_add(sent.later);
         let frame = match sent.tag {
             Some((ether_type, tci)) => SliceFrame::with_tag(&sent.bytes, Tag { ether_type, tci }),
             None => SliceFrame::new(&sent.bytes),
         };
-        memory.hits.clear();
-        memory.asked.clear();
+        let mut passing = Passing {
+            frame,
+            record: &record,
+            memory: &memory,
+            now: Tick(port.now),
+            parsed: None,
+            hits: Vec::new(),
+            sets,
+            asked: Vec::new(),
+        };
         gates.asked.clear();
         let mut key = Key::new();
-        let outcome = classify(&frame, &record, sent.direction, &image.nodes[..], &mut memory, &mut key);
+        let outcome = classify(&frame, &record, sent.direction, &image.nodes[..], &mut passing, &mut key);
         let expected = judge_with(policy, &mut port, &mut gates, sent.direction, &sent.bytes, sent.outer());
-        let graph = (outcome, &memory.hits, memory.learned());
-        let reference = (expected.outcome, &expected.hits, port.learned);
-        if graph != reference || !is_among(&memory.asked, &gates.asked) {
+        let graph = (outcome, &passing.hits, learned(&memory.learned()).live(port.now));
+        let reference = (expected.outcome, &expected.hits, port.learned.clone().live(port.now).sorted());
+        if graph != reference || !is_among(&passing.asked, &gates.asked) {
             return Some(format!(
                 "graph {graph:?} asked {:?}\nreference {reference:?} asked {:?}\nframe {:02x?}\n{sent:?}\n{:#?}",
-                memory.asked, gates.asked, sent.bytes, expected.packet
+                passing.asked, gates.asked, sent.bytes, expected.packet
             ));
         }
     }

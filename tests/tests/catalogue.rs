@@ -54,6 +54,7 @@ fn every_reason_of_the_guard_has_a_case() {
         DropReason::StepLimit,
         DropReason::GraphFault,
         DropReason::NotLearned,
+        DropReason::DhcpUntrusted,
         DropReason::Unreadable,
     ];
     let missing: Vec<_> = DropReason::ALL

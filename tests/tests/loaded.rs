@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use filter_common::{Cause, Direction, DropReason, Outcome, SHORT_WALK, Verdict, maps};
+use filter_ctl::clock::Clock;
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Added, Contents, Datapath, LOOPBACK, LoadOptions, LogLevel};
 use filter_ctl::model::SetMember;
 use filter_ctl::policy::{Field, Policy, Step, Then, When};
-use filter_ctl::reference::{Port, Sets, judge_with};
+use filter_ctl::reference::{Known, Learned, Place, Port, Sets, judge_with};
 use filter_tests::frames::{Case, Tag, catalogue, ether_type, tagged};
-use filter_tests::generate::{SETS, for_each_case, frame, members, policy, port, reference, shrink};
+use filter_tests::generate::{
+    SETS, conversation, for_each_case, frame, learning_port, members, policy, port, reference, shrink,
+};
 use filter_tests::not_run::not_run;
 use filter_tests::ports::{
     PinFolder, Rules, TestPort, learned, number, pass_all, private, private_with, runs, strict, to_learned,
@@ -126,6 +129,49 @@ struct Seen {
     learned: u32,
 }
 
+/// The port, with what it knows moved to this clock's time: for a year, where it is not over.
+fn at(port: &Port, clock: Clock) -> Port {
+    fn moved<T: Copy, const N: usize>(places: [Place<T>; N], from: u32, clock: Clock) -> [Place<T>; N] {
+        places.map(|place| {
+            let later = |known: Known<T>| Known {
+                until: known.until.map(|_| clock.now.plus((clock.hz * 86_400 * 10) >> 4).0.max(1)),
+                ..known
+            };
+            Place { known: place.live(from).map(later), ..place }
+        })
+    }
+    let mut port = port.clone();
+    port.learned.ip4 = moved(port.learned.ip4, port.now, clock);
+    port.learned.ip6 = moved(port.learned.ip6, port.now, clock);
+    port.learned.prefixes = moved(port.learned.prefixes, port.now, clock);
+    (port.now, port.hz) = (clock.now.0, clock.hz);
+    port
+}
+
+/// What is known, where, and of whom; whether for ever, but not until when: that depends on the moment.
+fn addresses(learned: &Learned, now: u32) -> Vec<String> {
+    fn shown<T: Copy + std::fmt::Debug>(places: &[Place<T>], now: u32) -> Vec<String> {
+        let known = |(at, place): (usize, &Place<T>)| {
+            let known = place.live(now)?;
+            Some(format!("{at} {:?} {:?} {}", known.address, known.origin, known.until.is_some()))
+        };
+        places.iter().enumerate().filter_map(known).collect()
+    }
+    let transactions = |asked: &[(u32, u32)]| {
+        let mut asked: Vec<String> = asked.iter().map(|(it, _)| format!("{it:#x}")).collect();
+        asked.sort_unstable();
+        asked
+    };
+    let mut all = vec![format!("{:02x?}", learned.mac)];
+    all.retain(|_| learned.mac.is_some());
+    all.extend(shown(&learned.ip4, now));
+    all.extend(shown(&learned.ip6, now));
+    all.extend(shown(&learned.prefixes, now));
+    all.extend(transactions(&learned.asked4));
+    all.extend(transactions(&learned.asked6));
+    all
+}
+
 /// Runs the frames one after another through the loaded classifiers and the reference, from the same start,
 /// and says where they differ: in the outcome, in what was learned, or, at the end, in what was counted.
 fn difference(
@@ -137,8 +183,9 @@ fn difference(
 ) -> Option<String> {
     let mut gates = sets.clone();
     let loaded = publish(datapath, policy, image, port);
-    datapath.set_learned(loaded.number(), to_learned(port.learned));
-    let mut port = port.clone();
+    // The kernel's clock is not ours: times begin now.
+    let mut port = at(port, Clock::read());
+    datapath.set_learned(loaded.number(), to_learned(&port.learned));
     let mut counts = vec![(0, 0); policy.rules.len()];
     let mut guarded: Vec<(Direction, DropReason)> = Vec::new();
     for sent in frames {
@@ -147,9 +194,12 @@ fn difference(
             Ok(None) => return Some(format!("the kernel does not run it: {:02x?}", sent.bytes)),
             Err(error) => return Some(format!("{error}: {:02x?}", sent.bytes)),
         };
+        port.now = Clock::read().now.0;
         let expected = judge_with(policy, &mut port, &mut gates, sent.direction, &sent.bytes, None);
-        let found = (found, learned(datapath.learned(loaded.number())));
-        if found != (expected.outcome, port.learned) {
+        let known = addresses(&learned(&datapath.learned(loaded.number())), port.now);
+        let found = (found, known);
+        let wanted = addresses(&port.learned, port.now);
+        if found != (expected.outcome, wanted) {
             return Some(format!(
                 "loaded {found:?}\nreference {:?} {:?}\n{sent:02x?}\n{:#?}",
                 expected.outcome, port.learned, expected.packet
@@ -169,7 +219,7 @@ fn difference(
         seen.by_rule += u32::from(matches!(expected.outcome.cause, Cause::Rule(_)));
         seen.passed += u32::from(expected.outcome.verdict == Verdict::Pass);
     }
-    seen.learned += u32::from(port.learned.mac.is_some()) + u32::from(port.learned.ip4.is_some());
+    seen.learned += addresses(&port.learned, port.now).len() as u32;
     for (rule, expected) in policy.rules.iter().zip(&counts) {
         let found = loaded.count(datapath, &rule.identity);
         if (found.packets, found.bytes) != *expected {
@@ -243,6 +293,30 @@ fn the_loaded_program_is_the_reference_over_generated_frames() {
         assert!(policies >= 400, "only {policies} policies could be compiled");
         assert!(seen.by_rule > seen.frames / 4 && seen.passed > seen.frames / 10, "{seen:?}");
         assert!(seen.hits > seen.frames / 50 && seen.learned > policies / 20, "{seen:?}");
+    }
+}
+
+/// The same over conversations by which addresses are learned.
+#[test]
+fn the_loaded_program_learns_what_the_reference_learns() {
+    let Some(mut datapath) = private("the_loaded_program_learns_what_the_reference_learns") else { return };
+    let policy = pass_all();
+    let image = compile(&policy).expect("it has two nodes");
+    let mut seen = Seen::default();
+    for_each_case(60, |rng| {
+        let port = learning_port(rng);
+        let frames: Vec<Sent> = std::iter::from_fn(|| {
+            let (direction, bytes) = conversation(rng);
+            Some(Sent { direction, bytes })
+        })
+        .filter(|sent| runs(&sent.bytes))
+        .take(80)
+        .collect();
+        check(&mut datapath, (&policy, &image), (&port, &Sets::default()), &frames, &mut seen)
+    });
+    println!("{seen:?}");
+    if std::env::var_os("FILTER_CTL_CASES").is_none() {
+        assert!(seen.learned > 150 && seen.passed > seen.frames / 4, "{seen:?}");
     }
 }
 

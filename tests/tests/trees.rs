@@ -77,7 +77,7 @@ fn written(tree: &Tree) -> String {
 fn frames(rng: &mut Rng, tree: &Tree, count: usize) -> Vec<Sent> {
     let mut frames: Vec<Sent> = aim(rng, tree, count / 2)
         .into_iter()
-        .map(|frame| Sent { direction: frame.direction, bytes: frame.bytes, tag: None })
+        .map(|frame| Sent { direction: frame.direction, bytes: frame.bytes, tag: None, later: 0 })
         .collect();
     for sent in &mut frames {
         if rng.chance(15) {
@@ -265,7 +265,7 @@ fn tags_hide_nothing_in_strict_mode() {
         }
         let Some(strict) = resolved(&tree, Mode::Strict, false) else { return Ok(()) };
         for frame in aim(rng, &tree, 60) {
-            let plain = Sent { direction: frame.direction, bytes: frame.bytes, tag: None };
+            let plain = Sent { direction: frame.direction, bytes: frame.bytes, tag: None, later: 0 };
             if plain.bytes[12..14] == [0x81, 0] {
                 continue;
             }
@@ -402,7 +402,7 @@ fn drops(rule: &str, mode: Mode, direction: Direction, bytes: Vec<u8>) -> bool {
     let policy = resolve(&profiles, &[root], &parameters).unwrap_or_else(|error| panic!("{error}"));
     let image = compile(&policy).expect("it is small");
     let port = Port { mac: Some(VM), ..Port::default() };
-    !Resolved { policy, image, port }.passes(&Sent { direction, bytes, tag: None })
+    !Resolved { policy, image, port }.passes(&Sent { direction, bytes, tag: None, later: 0 })
 }
 
 /// What is negated is asked of frames that have it.
@@ -473,7 +473,7 @@ fn lists_that_advance_together_are_pairs() {
         let ip = Ipv4 { source: from.into(), destination: to.into(), protocol: 17, ..Ipv4::default() };
         let bytes = ethernet(PEER, VM, ether_type::IPV4, &ip.packet(udp(5000, 5001, b"")));
         let resolved = Resolved { policy, image, port: Port::default() };
-        let sent = Sent { direction: Direction::Out, bytes, tag: None };
+        let sent = Sent { direction: Direction::Out, bytes, tag: None, later: 0 };
         assert_eq!(!resolved.passes(&sent), dropped, "{rule} {from:?} {to:?}");
     }
 }
@@ -500,7 +500,7 @@ fn what_is_accepted_is_still_checked() {
         for (source, passes) in [(VM_IP4, true), (Ipv4Addr::new(10, 9, 9, 9), false)] {
             let ip = Ipv4 { source, protocol: 17, ..Ipv4::default() };
             let bytes = ethernet(PEER, VM, ether_type::IPV4, &ip.packet(udp(5000, 5001, b"")));
-            let sent = Sent { direction: Direction::Out, bytes, tag: None };
+            let sent = Sent { direction: Direction::Out, bytes, tag: None, later: 0 };
             assert_eq!(resolved.passes(&sent), passes, "{mode:?} {source}");
         }
     }
@@ -518,7 +518,7 @@ fn counting_values_leaves_the_port_all_its_addresses() {
     let of = |source| {
         let packet = Ipv6 { source, destination: PEER_IP6, protocol: 17, ..Ipv6::default() };
         let bytes = ethernet(PEER, VM, ether_type::IPV6, &packet.packet(udp(5000, 5001, b"")));
-        Sent { direction: Direction::Out, bytes, tag: None }
+        Sent { direction: Direction::Out, bytes, tag: None, later: 0 }
     };
     for count_values in [false, true] {
         let parameters = Parameters {

@@ -5,7 +5,8 @@
 
 use std::cell::Cell;
 
-use filter_common::parse::parse;
+use filter_common::learn::Identity;
+use filter_common::parse::{Parsed, parse};
 use filter_common::{
     Cause, Direction, Effects, Key, Node, Nodes, Outcome, PortRecord, Question, SliceFrame, Visit, classify,
 };
@@ -62,20 +63,12 @@ impl Visit for Hits {
 }
 
 impl Effects for Hits {
-    fn learned_mac(&self) -> u64 {
-        0
+    fn identify(&mut self, _: Direction, _: Parsed, _: &Key) -> Identity {
+        unreachable!("the port was told its addresses")
     }
 
-    fn learn_mac(&mut self, mac: u64) -> u64 {
-        mac
-    }
-
-    fn learned_ip4(&self) -> u64 {
-        0
-    }
-
-    fn learn_ip4(&mut self, ip4: u64) -> u64 {
-        ip4
+    fn learn(&mut self, _: Direction, _: &Key, _: u32) -> bool {
+        true
     }
 }
 

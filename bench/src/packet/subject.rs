@@ -52,6 +52,7 @@ impl InForce {
             ip4: &ip4,
             ip6: &ip6,
             flows: FlowSpec::default(),
+            learning: filter_common::Learning::default(),
             answers: filter_common::answer::Rate::NEVER,
         })?;
         if datapath.publish(prepared).is_some() {

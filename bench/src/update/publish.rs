@@ -84,6 +84,7 @@ fn prepare(
             ip4: &[],
             ip6: &[],
             flows: FlowSpec::default(),
+            learning: filter_common::Learning::default(),
             answers: filter_common::answer::Rate::NEVER,
         };
         let next = datapath.prepare_like(&spec, prepared.first())?;

@@ -42,7 +42,11 @@ pub(super) fn parse<F: Frame>(
     p.key.set(word::SRC_PORT, flags::PRESENT_L4 | kind);
     p.key.set(word::DST_PORT, flags::PRESENT_L4 | code);
     p.headers = offset + 4;
-    p.guard(matches!(kind, 130..=132 | 143) && hop_limit != 1, DropReason::MldHopLimit);
+    let listener = matches!(kind, 130..=132 | 143);
+    p.guard(listener && hop_limit != 1, DropReason::MldHopLimit);
+    // RFC 2710 section 3, RFC 3590.
+    let own_link = about & (about::LINK_LOCAL | about::UNSPECIFIED) != 0;
+    p.guard(listener && !own_link, DropReason::MldSource);
     // RFC 6980 section 5; certification paths are those of RFC 3971.
     let never_fragmented = matches!(kind, 133..=137 | 148 | 149);
     p.guard(never_fragmented && about & about::FRAGMENTED != 0, DropReason::NdFragmented);

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use filter_common::Direction;
 
 use crate::datapath::LogLevel;
-use crate::model::Mode;
+use crate::model::{IpNetwork, Learn, Mode};
 use crate::store::{Binding, Fail};
 use crate::xml::Reading;
 
@@ -187,15 +187,15 @@ pub enum Command {
     },
     /// Filter ports, or change what they do: all that are named, or, if one of them cannot be, none.
     ///
-    /// Addresses that the profiles need and that are not given are learned from the guest's first valid frame
-    /// (MAC) and its first ARP or IPv4 packet (IP); nothing but what learning needs passes before. `ports`
-    /// shows what was learned.
+    /// Addresses that the profiles need and that are not given are learned: the MAC address from the guest's first valid
+    /// frame, IP addresses as --learn says; nothing but what learning needs passes before. `ports` shows what was
+    /// learned.
     Attach {
         /// The tap, or the host's end of a veth pair; several may be given, if they need no addresses.
         #[arg(value_name = "PORT", required_unless_present = "bindings", conflicts_with = "bindings")]
         ports: Vec<String>,
         /// Attach the ports in this file, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]…
-        /// [profile=NAME]…`.
+        /// [profile=NAME]… [learn=HOW] [learn-max=COUNT] [prefix=PREFIX]… [dhcp-server=ADDRESS]…`.
         ///
         /// What the command line says holds for all of them; a profile in a line stands in place of those there, and
         /// a parameter in place of the one of its name. Empty lines, and what follows a `#`, are ignored.
@@ -359,6 +359,30 @@ pub struct GuestArgs {
     /// A parameter of the profiles ($NAME); given again, it is a list.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
+    /// How its addresses are learned.
+    #[command(flatten)]
+    pub learn: LearnArgs,
+}
+
+/// How addresses are learned that are not given.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LearnArgs {
+    /// How IP addresses are learned: from DHCP and from what the guest uses (any), from DHCP alone (dhcp), or not at all
+    /// (none). Families of which an address is given are not learned. Without this, `any` if no address is given, else
+    /// `none`; the same as `--param CTRL_IP_LEARNING=HOW`.
+    #[arg(long, value_name = "any|dhcp|none")]
+    pub learn: Option<Learn>,
+    /// How many addresses of each family may be learned, at most 8 (default: one of IPv4, four of IPv6).
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub learn_max: Option<u8>,
+    /// A prefix within which addresses are learned; several may be given. Without one of a family, IPv4 anywhere, IPv6 in
+    /// the prefixes that routers announce.
+    #[arg(long = "prefix", value_name = "PREFIX")]
+    pub prefixes: Vec<IpNetwork>,
+    /// A DHCP server, or relay, whose answers are trusted; several may be given. Without one of a family, all are. The
+    /// same as `--param DHCPSERVER=ADDRESS`.
+    #[arg(long = "dhcp-server", value_name = "ADDRESS")]
+    pub servers: Vec<IpAddr>,
 }
 
 /// What a port is held to.
@@ -387,6 +411,13 @@ fn binding(profiles: &[String], guest: &GuestArgs, port: PortArgs) -> Binding {
     for (name, value) in &guest.parameters {
         parameters.entry(name.clone()).or_default().push(value.clone());
     }
+    let LearnArgs { learn, learn_max, prefixes, servers } = &guest.learn;
+    if let Some(learn) = learn {
+        parameters.entry(Learn::PARAMETER.to_owned()).or_default().push(learn.to_string());
+    }
+    for server in servers {
+        parameters.entry(Learn::SERVERS.to_owned()).or_default().push(server.to_string());
+    }
     Binding {
         profiles: profiles.to_vec(),
         mac: guest.mac.clone(),
@@ -395,6 +426,8 @@ fn binding(profiles: &[String], guest: &GuestArgs, port: PortArgs) -> Binding {
         mode: port.mode,
         fail: port.fail,
         count_values: port.count_values,
+        learn_max: *learn_max,
+        learn_prefixes: prefixes.iter().map(ToString::to_string).collect(),
         owner: None,
         link_device: None,
     }
@@ -483,6 +516,7 @@ impl ExplainArgs {
             mac: self.mac.clone(),
             addresses: self.addresses.clone(),
             parameters: self.parameters.clone(),
+            learn: LearnArgs::default(),
         };
         let port = PortArgs { mode: self.mode, fail: Fail::Closed, count_values: false };
         binding(&self.profiles, &guest, port)

@@ -1,4 +1,5 @@
-//! A file of ports to attach, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]… [profile=NAME]…`.
+//! A file of ports to attach, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]… [profile=NAME]…
+//! [learn=HOW] [learn-max=COUNT] [prefix=PREFIX]… [dhcp-server=ADDRESS]…`.
 //!
 //! The words are those of the options. What the file does not say of a port the command line says of all.
 
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use super::args::parameter;
 use super::failure::{Failure, INVALID};
+use crate::model::Learn;
 use crate::store::Binding;
 
 /// The ports of a file, each with what is said of all and what its line says of it.
@@ -29,10 +31,14 @@ fn read_line(said: &str, of_all: &Binding) -> Result<Option<(String, Binding)>, 
     let mut words = said.split_whitespace();
     let Some(port) = words.next() else { return Ok(None) };
     let mut binding = of_all.clone();
-    let (mut profiles, mut given) = (Vec::new(), Vec::new());
+    let (mut profiles, mut given, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
     for word in words {
-        let unknown =
-            || format!("found `{word}`, expected mac=MAC, ip=ADDRESS, param=NAME=VALUE or profile=NAME");
+        let unknown = || {
+            format!(
+                "found `{word}`, expected mac=MAC, ip=ADDRESS, param=NAME=VALUE, profile=NAME, learn=HOW, \
+                     learn-max=COUNT, prefix=PREFIX or dhcp-server=ADDRESS"
+            )
+        };
         let (key, value) = word.split_once('=').ok_or_else(unknown)?;
         match key {
             "mac" if binding.mac.is_some() => {
@@ -47,6 +53,14 @@ fn read_line(said: &str, of_all: &Binding) -> Result<Option<(String, Binding)>, 
                 given.push(parameter(value).map_err(|expected| format!("found `{word}`, {expected}"))?);
             }
             "profile" => profiles.push(value.to_owned()),
+            "learn" => given.push((Learn::PARAMETER.to_owned(), value.to_owned())),
+            "dhcp-server" => given.push((Learn::SERVERS.to_owned(), value.to_owned())),
+            "learn-max" => {
+                let count =
+                    value.parse().map_err(|_| format!("found `{word}`, expected a number from 1 to 8"))?;
+                binding.learn_max = Some(count);
+            }
+            "prefix" => prefixes.push(value.to_owned()),
             _ => return Err(unknown()),
         }
     }
@@ -55,6 +69,9 @@ fn read_line(said: &str, of_all: &Binding) -> Result<Option<(String, Binding)>, 
     }
     if binding.profiles.is_empty() {
         return Err(format!("port {port} has no profile: name one here, or for all with --profile"));
+    }
+    if !prefixes.is_empty() {
+        binding.learn_prefixes = prefixes;
     }
     // What stands in the line is not added to a list that is said of all.
     for (name, _) in &given {

@@ -4,7 +4,7 @@ use super::table::Table;
 use crate::engine::{
     AnswerCount, Attached, Compiled, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated,
 };
-use crate::model::Mode;
+use crate::model::{Learn, Mode};
 use crate::store::{Binding, Fail, Profiles};
 
 /// The profiles there are.
@@ -35,15 +35,37 @@ pub fn attached(attached: &Attached) -> String {
         attached.nodes,
         attached.depth
     );
+    text += &learns(attached);
+    text
+}
+
+/// What a port learns, and what passes before.
+fn learns(attached: &Attached) -> String {
+    let leases = attached.learn == Learn::Dhcp.name();
+    let mut parts = Vec::new();
     if attached.learns_mac {
-        text += "its MAC address is learned from its first valid frame";
-        text += if attached.learns_ip { ", " } else { "\n" };
+        parts.push("its MAC address is learned from its first valid frame");
     }
     if attached.learns_ip {
-        text += "its IPv4 address is learned from its first ARP or IPv4 packet";
-        text += "; only DHCP passes before\n";
+        parts.push(if leases {
+            "its IPv4 address is learned by DHCP"
+        } else {
+            "its IPv4 address is learned from its first ARP or IPv4 packet, or by DHCP"
+        });
     }
-    text
+    if attached.learns_ip6 {
+        parts.push(if leases {
+            "its IPv6 addresses are learned by DHCPv6"
+        } else {
+            "its IPv6 addresses are learned from neighbour discovery, or by DHCPv6"
+        });
+    }
+    if parts.is_empty() {
+        return String::new();
+    }
+    let before =
+        if attached.learns_ip || attached.learns_ip6 { "; only what that needs passes before" } else { "" };
+    format!("{}{before}\n", parts.join(", "))
 }
 
 /// What profiles were compiled to.
@@ -135,7 +157,7 @@ pub fn ports(ports: &[PortView]) -> String {
             port.status.name().to_owned(),
             binding.map_or_else(String::new, |binding| binding.profiles.join(",")),
             address(binding.and_then(|binding| binding.mac.as_deref()), port.learned_mac.as_deref()),
-            addresses(binding, port.learned_ip.as_deref()),
+            addresses(binding, port),
             binding.map_or("", |binding| mode(binding.mode)).to_owned(),
             binding.map_or("", |binding| fail(binding.fail)).to_owned(),
             port.rules.to_string(),
@@ -173,12 +195,20 @@ fn address(given: Option<&str>, learned: Option<&str>) -> String {
     }
 }
 
-fn addresses(binding: Option<&Binding>, learned: Option<&str>) -> String {
+fn addresses(binding: Option<&Binding>, port: &PortView) -> String {
     let given: Vec<String> = binding
         .map(|binding| binding.addresses.iter().map(ToString::to_string).collect())
         .unwrap_or_default();
     let given = given.join(",");
-    address(Some(given.as_str()).filter(|given| !given.is_empty()), learned)
+    let learned: Vec<&str> =
+        [&port.learned_ip, &port.learned_ip6].into_iter().flatten().map(String::as_str).collect();
+    let known: Vec<&str> = learned.iter().copied().filter(|known| !known.is_empty()).collect();
+    let known = (!learned.is_empty()).then(|| known.join(","));
+    match (given.as_str(), known) {
+        ("", known) => address(None, known.as_deref()),
+        (given, None) => given.to_owned(),
+        (given, Some(known)) => format!("{given},{}", address(None, Some(&known))),
+    }
 }
 
 const fn mode(mode: Mode) -> &'static str {

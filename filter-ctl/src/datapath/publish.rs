@@ -9,7 +9,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use filter_common::answer::{AnswerCounters, Rate};
-use filter_common::{Class, Direction, Learned, OWN_ADDRESSES, PortRecord, slot};
+use filter_common::{Class, Direction, Learned, Learning, OWN_ADDRESSES, PortRecord, slot};
 
 use super::flows::FlowSpec;
 use super::{Datapath, DatapathError};
@@ -42,6 +42,8 @@ pub struct PortSpec<'a> {
     pub flows: FlowSpec,
     /// How often rejected packets are answered.
     pub answers: Rate,
+    /// What may be learned.
+    pub learning: Learning,
 }
 
 /// A policy that is written and not yet published.
@@ -239,6 +241,7 @@ fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u
         rules,
         rule_count: spec.counters.len() as u32,
         answers: spec.answers,
+        learning: spec.learning,
         ..PortRecord::EMPTY
     };
     if let Some([a, b, c, d, e, f]) = spec.mac {

@@ -27,8 +27,12 @@ pub struct Attached {
     pub replaced: bool,
     /// The MAC address is learned from the first valid frame.
     pub learns_mac: bool,
-    /// The IPv4 address is learned from the first ARP or IPv4 packet.
+    /// IPv4 addresses are learned.
     pub learns_ip: bool,
+    /// IPv6 addresses are.
+    pub learns_ip6: bool,
+    /// How: `any`, `dhcp` or `none`.
+    pub learn: &'static str,
     /// Rules of the policy, defaults included.
     pub rules: usize,
     /// Nodes of the decision graph, and those on its longest path.
@@ -63,6 +67,8 @@ impl Wanted {
             replaced: self.replaces,
             learns_mac: flags & record_flags::LEARN_MAC != 0,
             learns_ip: flags & record_flags::LEARN_IP4 != 0,
+            learns_ip6: flags & record_flags::LEARN_IP6 != 0,
+            learn: self.planned.learning.learn().name(),
             rules: shared.policy.rules.len(),
             nodes: shared.image.nodes.len(),
             depth: shared.image.depth,
@@ -230,9 +236,7 @@ impl Engine {
         self.clear_gone(&interfaces, &mut datapath)?;
         let mut unreadable = self.catch_up(&mut datapath)?;
         for Wanted { interface, planned, .. } in &wanted {
-            unreadable
-                .refuse(&planned.shared.policy)
-                .map_err(|error| error.of_port(&interface.name))?;
+            unreadable.refuse(&planned.shared.policy).map_err(|error| error.of_port(&interface.name))?;
         }
         let mut retired: Vec<Retired> = Vec::new();
         for Wanted { interface, state, replaces, .. } in &mut wanted {

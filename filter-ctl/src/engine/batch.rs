@@ -58,6 +58,7 @@ impl Batch {
             ip6: &ip6,
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::default(),
+            learning: planned.learning.record(),
         };
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
         let prepared = datapath.prepare_like(&spec, like)?;

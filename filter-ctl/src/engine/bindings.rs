@@ -58,6 +58,8 @@ pub fn of_document(document: &FilterBinding, mode: Mode, fail: Fail, count_value
         mode,
         fail,
         count_values,
+        learn_max: None,
+        learn_prefixes: Vec::new(),
         owner: Some(Owner { name: document.owner_name.clone(), uuid: document.owner_uuid.to_string() }),
         link_device: document.link_device.clone(),
     }

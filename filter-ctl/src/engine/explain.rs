@@ -1,13 +1,14 @@
 //! What a port, or a policy, does with a frame, and why: the loaded classifier is run over it, and the
 //! reference interpreter beside it.
 
-use filter_common::{Cause, Direction, LEARNED_IP4, LEARNED_MAC, Learned, Outcome, record_flags};
+use filter_common::{Cause, Direction, Learned, Outcome, record_flags};
 use serde::Serialize;
 
 use super::bindings::settled;
 use super::planned::Planned;
 use super::sets::{fill_sets, sets_of};
 use super::{Engine, EngineError};
+use crate::clock::Clock;
 use crate::datapath::{Datapath, DatapathError, FlowSpec, LOOPBACK, LoadOptions, PortSpec};
 use crate::netdev::Interfaces;
 use crate::policy::Policy;
@@ -84,11 +85,12 @@ impl Explainer {
             ip6: &ip6,
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::NEVER,
+            learning: planned.learning.record(),
         })?;
         // Nothing was published there before: these classifiers are new.
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
-        let port = reference_port(&planned, Learned::default());
+        let port = reference_port(&planned, &Learned::default());
         let sets = sets_of(&planned.shared.policy, sets)?;
         Ok(Self { datapath, policy: planned.shared.policy.clone(), port, sets, explained: 0 })
     }
@@ -108,7 +110,7 @@ impl Explainer {
         let applied = state.of_generation(record.generation).ok_or_else(missing)?;
         let planned =
             Planned::new(engine.profiles(), &applied.binding).map_err(|error| error.of_port(name))?;
-        let port = reference_port(&planned, datapath.learned(record.port));
+        let port = reference_port(&planned, &datapath.learned(record.port));
         let prepared = datapath.prepare_copy(state.ifindex)?.ok_or_else(missing)?;
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
@@ -118,6 +120,7 @@ impl Explainer {
 
     /// Explains one frame.
     pub fn explain(&mut self, frame: &FrameToExplain) -> Result<Explained, EngineError> {
+        self.port.now = Clock::read().now.0;
         let (port, sets) = (&mut self.port, &mut self.sets);
         let judged = reference::judge_with(&self.policy, port, sets, frame.direction, &frame.bytes, None);
         let run = self.datapath.run(frame.direction, LOOPBACK, &frame.bytes)?;
@@ -166,20 +169,20 @@ impl Explainer {
 }
 
 /// The port as the reference interpreter sees it.
-fn reference_port(planned: &Planned, learned: Learned) -> Port {
-    let mac = (learned.mac & LEARNED_MAC != 0).then(|| {
-        let [_, _, mac @ ..] = (learned.mac & !LEARNED_MAC).to_be_bytes();
-        mac
-    });
-    let ip4 = (learned.ip4 & LEARNED_IP4 != 0).then(|| std::net::Ipv4Addr::from(learned.ip4 as u32));
+fn reference_port(planned: &Planned, learned: &Learned) -> Port {
+    let clock = Clock::read();
+    let has = |flag: u32| planned.flags & flag != 0;
     Port {
-        strict: planned.flags & record_flags::STRICT != 0,
+        strict: has(record_flags::STRICT),
         mac: planned.parameters.mac.map(|mac| mac.0),
         addresses: planned.parameters.addresses.clone(),
-        learn_mac: planned.flags & record_flags::LEARN_MAC != 0,
-        learn_ip4: planned.flags & record_flags::LEARN_IP4 != 0,
-        learned: reference::Learned { mac, ip4 },
         flows: None,
-        now: 0,
+        learn_mac: has(record_flags::LEARN_MAC),
+        learn_ip4: has(record_flags::LEARN_IP4),
+        learn_ip6: has(record_flags::LEARN_IP6),
+        learning: planned.learning.reference(),
+        learned: super::learning::reference_learned(learned),
+        now: clock.now.0,
+        hz: clock.hz,
     }
 }

@@ -11,6 +11,7 @@ mod compiled;
 mod detach;
 mod explain;
 mod import;
+mod learning;
 mod planned;
 mod profiles;
 mod sets;

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use filter_common::{OWN_ADDRESSES, record_flags};
 
 use super::EngineError;
+use super::learning::Plan;
 use crate::compile::{Image, compile};
-use crate::model::{MacAddr, Mode, ParameterText, ProfileName, ValueError, VariableName};
+use crate::model::{IpVersion, MacAddr, Mode, ParameterText, ProfileName, ValueError, VariableName};
 use crate::policy::{Atom, Field, Policy};
 use crate::resolve::{self, Library, Parameters};
 use crate::store::Binding;
@@ -23,6 +24,8 @@ pub(super) struct Planned {
     pub(super) shared: Rc<Shared>,
     /// Bits of [`record_flags`].
     pub(super) flags: u32,
+    /// What it learns of its addresses.
+    pub(super) learning: Plan,
     pub(super) parameters: Parameters,
 }
 
@@ -31,7 +34,8 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) image: Rc<Image>,
     needs_mac: bool,
-    needs_ip4: bool,
+    /// Families of addresses that packets are compared with.
+    asks: Vec<IpVersion>,
     asks_own_ip: bool,
     asks_tcp_options: bool,
 }
@@ -79,13 +83,11 @@ impl<'a> Planner<'a> {
         };
         let count =
             |four: bool| parameters.addresses.iter().filter(|address| address.is_ipv4() == four).count();
-        let given = !parameters.addresses.is_empty();
-        let mut flags = if binding.mode == Mode::Strict { record_flags::STRICT } else { 0 };
-        if parameters.mac.is_none() && shared.needs_mac {
+        let learning = Plan::of(binding)?;
+        let learns = learning.flags(&shared.asks);
+        let mut flags = learns | if binding.mode == Mode::Strict { record_flags::STRICT } else { 0 };
+        if parameters.mac.is_none() && (shared.needs_mac || learns != 0) {
             flags |= record_flags::LEARN_MAC;
-        }
-        if !given && shared.needs_ip4 {
-            flags |= record_flags::LEARN_IP4;
         }
         if shared.asks_tcp_options {
             flags |= record_flags::TCP_OPTIONS;
@@ -94,7 +96,7 @@ impl<'a> Planner<'a> {
             let policy = resolve::inline_addresses(&shared.policy, &parameters.addresses);
             shared = self.compiled(policy, binding)?;
         }
-        Ok(Planned { shared, flags, parameters })
+        Ok(Planned { shared, flags, learning, parameters })
     }
 
     fn roots(&mut self, profiles: &[String]) -> Result<Rc<Roots>, EngineError> {
@@ -126,7 +128,7 @@ impl<'a> Planner<'a> {
         };
         Ok(Rc::new(Shared {
             needs_mac: resolve::needs_mac(&policy),
-            needs_ip4: resolve::needs_ip4(&policy),
+            asks: IpVersion::ALL.into_iter().filter(|family| resolve::needs_ip(&policy, *family)).collect(),
             asks_own_ip: policy.uses(&Atom::OwnIp),
             asks_tcp_options: policy.asks(Field::TcpOption),
             policy,

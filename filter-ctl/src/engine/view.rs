@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::thread;
 
-use filter_common::{Direction, LEARNED_IP4, LEARNED_MAC, Learned, PortRecord};
+use filter_common::{Direction, PortRecord, record_flags};
 use serde::Serialize;
 
 use super::EngineError;
+use crate::clock::Clock;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK};
-use crate::model::MacAddr;
 use crate::netdev::{self, Interfaces};
-use crate::store::{Binding, Folders, PortState, RuleState, StoreError};
+use crate::store::{Binding, Folders, LearnedState, PortState, RuleState, StoreError};
 
 /// A port, as `ports` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -27,8 +27,12 @@ pub struct PortView {
     pub generation: Option<u32>,
     /// Whether the MAC address is still to be learned, or was: the address, or an empty text.
     pub learned_mac: Option<String>,
-    /// Likewise for the IPv4 address.
+    /// Likewise for IPv4 addresses, with commas between them.
     pub learned_ip: Option<String>,
+    /// Likewise for IPv6 addresses.
+    pub learned_ip6: Option<String>,
+    /// All that was learned, with the time that is left of it.
+    pub learned: Option<LearnedState>,
     /// Rules in force, defaults included.
     pub rules: usize,
     /// Nodes of the decision graph.
@@ -150,17 +154,22 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
             Some(record) => state.of_generation(record.generation),
             None => state.applied.last(),
         };
-        let learned = record.zip(datapath.as_ref()).map(|(record, datapath)| datapath.learned(record.port));
         let flags = record.map_or(0, |record| record.flags);
-        let learns = |flag: u32| learned.filter(|_| flags & flag != 0);
+        let learned = record
+            .zip(datapath.as_ref())
+            .filter(|_| flags & record_flags::LEARNS != 0)
+            .map(|(record, datapath)| LearnedState::of(&datapath.learned(record.port), Clock::read()));
+        let learns = |flag: u32| learned.as_ref().filter(|_| flags & flag != 0);
         views.push(PortView {
             port: name,
             ifindex: state.ifindex,
             status,
             binding: applied.map(|applied| applied.binding.clone()),
             generation: record.map(|record| record.generation),
-            learned_mac: learns(filter_common::record_flags::LEARN_MAC).map(mac_text),
-            learned_ip: learns(filter_common::record_flags::LEARN_IP4).map(ip_text),
+            learned_mac: learns(record_flags::LEARN_MAC).map(|known| known.mac.clone().unwrap_or_default()),
+            learned_ip: learns(record_flags::LEARN_IP4).map(|known| known.family(true).join(",")),
+            learned_ip6: learns(record_flags::LEARN_IP6).map(|known| known.family(false).join(",")),
+            learned,
             rules: applied.map_or(0, |applied| applied.rules.len()),
             nodes: record.map_or(0, |record| record.node_count),
             graph: record.map(|record| record.nodes),
@@ -168,21 +177,6 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
         });
     }
     Ok((views, damaged.into_iter().map(|(_, error)| error).collect()))
-}
-
-fn mac_text(learned: Learned) -> String {
-    if learned.mac & LEARNED_MAC == 0 {
-        return String::new();
-    }
-    let [_, _, mac @ ..] = (learned.mac & !LEARNED_MAC).to_be_bytes();
-    MacAddr(mac).to_string()
-}
-
-fn ip_text(learned: Learned) -> String {
-    if learned.ip4 & LEARNED_IP4 == 0 {
-        return String::new();
-    }
-    std::net::Ipv4Addr::from(learned.ip4 as u32).to_string()
 }
 
 /// How often a look at a port is tried again that falls into a change of it.

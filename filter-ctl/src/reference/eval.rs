@@ -28,7 +28,7 @@ pub(super) struct Own {
 
 impl Own {
     /// The link-local address made from the MAC address (RFC 4291 appendix A).
-    fn link_local(&self) -> Option<Ipv6Addr> {
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
         let mac = self.mac?;
         let mut octets = [0; 16];
         octets[..2].copy_from_slice(&[0xfe, 0x80]);

@@ -166,7 +166,8 @@ fn icmp6(packet: &Packet) -> Vec<Check> {
     let (Some(ip), Some((kind, code))) = (packet.ip6(), packet.icmp()) else { return Vec::new() };
     // Queries, reports of versions 1 and 2, done.
     let mld = matches!(kind, 130 | 131 | 132 | 143);
-    let mut checks = vec![(mld && ip.hop_limit != 1, R::MldHopLimit)];
+    let here = ip.source.is_unicast_link_local() || ip.source.is_unspecified();
+    let mut checks = vec![(mld && ip.hop_limit != 1, R::MldHopLimit), (mld && !here, R::MldSource)];
     // RFC 6980 section 5 speaks of packets with a fragment header, atomic ones included, and of the
     // certification paths of RFC 3971 too.
     let fragmented = ip.extensions.iter().any(|extension| extension.fragment.is_some());

@@ -9,13 +9,14 @@ mod explain;
 mod flows;
 mod gates;
 mod guard;
+mod learn;
 mod packet;
 mod quote;
 mod read;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use filter_common::{Cause, Direction, DropReason, Outcome, Verdict};
 
@@ -28,7 +29,7 @@ pub use packet::{
 };
 
 use self::flows::{Piece, Seen};
-use crate::policy::{Field, Policy};
+use crate::policy::Policy;
 
 /// A port: what it was told of itself, and what it learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,23 +42,90 @@ pub struct Port {
     pub addresses: Vec<IpAddr>,
     /// Its MAC address is to be learned.
     pub learn_mac: bool,
-    /// Its IPv4 address is to be learned.
+    /// Its IPv4 addresses are to be learned. Whoever learns IP addresses knows or learns the MAC address.
     pub learn_ip4: bool,
+    /// Its IPv6 addresses are.
+    pub learn_ip6: bool,
+    /// How, and how many.
+    pub learning: Learning,
     /// What it learned so far.
     pub learned: Learned,
     /// The connections it has; where there is none, no packet is followed and no fragment is remembered.
     pub flows: Option<Flows>,
-    /// What time it is, in ticks: whoever sends packets moves it on.
+    /// Now, in ticks of sixteen jiffies: whoever sends packets moves it on.
     pub now: u32,
+    /// How many jiffies there are in a second.
+    pub hz: u32,
 }
 
-/// What a port learned; each is learned once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a port may learn, and of whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learning {
+    /// Addresses are learned from DHCP alone.
+    pub leases_only: bool,
+    /// How many IPv4 addresses may be learned, at most eight.
+    pub ip4_max: usize,
+    /// How many IPv6 addresses, likewise.
+    pub ip6_max: usize,
+    /// DHCP servers that are trusted, or relays; if there are none of a family, all are.
+    pub servers: Vec<IpAddr>,
+    /// Prefixes within which addresses may be learned, with their lengths; if there are none of a family, IPv4 anywhere,
+    /// IPv6 in those that routers announce.
+    pub prefixes: Vec<(IpAddr, u8)>,
+}
+
+/// What a port learned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
-    /// The MAC address.
+    /// The MAC address, once and for all.
     pub mac: Option<Mac>,
-    /// The IPv4 address.
-    pub ip4: Option<Ipv4Addr>,
+    /// The IPv4 addresses.
+    pub ip4: [Place<Ipv4Addr>; 8],
+    /// The IPv6 addresses.
+    pub ip6: [Place<Ipv6Addr>; 8],
+    /// Prefixes of 64 bits that routers announced.
+    pub prefixes: [Place<u64>; 4],
+    /// Transactions of DHCPv4 requests without an answer, with the tick of each.
+    pub asked4: Vec<(u32, u32)>,
+    /// The same for DHCPv6.
+    pub asked6: Vec<(u32, u32)>,
+}
+
+/// Room for something that is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<T> {
+    /// Something was learned there once.
+    pub used: bool,
+    /// What stands there, if it was not taken back. It may be over.
+    pub known: Option<Known<T>>,
+}
+
+impl<T> Default for Place<T> {
+    fn default() -> Self {
+        Self { used: false, known: None }
+    }
+}
+
+/// Something that was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known<T> {
+    /// The address, or the prefix.
+    pub address: T,
+    /// The last tick in which it counts, if there is one.
+    pub until: Option<u32>,
+    /// Who told it.
+    pub origin: Origin,
+}
+
+/// Who told an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The guest used it.
+    Use,
+    /// The guest told its neighbours.
+    Neighbour,
+    /// A DHCP server.
+    Lease,
 }
 
 /// What became of a frame.
@@ -99,32 +167,33 @@ pub fn judge_with(
     {
         return Judgement { outcome: Outcome::guard(reason), hits: Vec::new(), packet };
     }
-    let before = port.learned;
-    if !port.learn(&packet, direction, anomaly.is_none()) {
-        port.learned = before;
-        return Judgement { outcome: Outcome::guard(DropReason::NotLearned), hits: Vec::new(), packet };
-    }
-    let (outcome, hits) = port.pass(policy, &mut packet, gates, direction, anomaly.is_none());
-    // What the policy does not let through taught nothing.
-    if outcome.verdict != Verdict::Pass {
-        port.learned = before;
+    let meeting = match port.meet(&packet, direction, anomaly.is_none()) {
+        Ok(meeting) => meeting,
+        Err(reason) => return Judgement { outcome: Outcome::guard(reason), hits: Vec::new(), packet },
+    };
+    let (outcome, hits) = port.pass(policy, &mut packet, gates, &meeting.own, direction, anomaly.is_none());
+    // What the policy does not let through teaches nothing.
+    if outcome.verdict == Verdict::Pass {
+        port.learn(&meeting, &packet, direction, frame);
     }
     Judgement { outcome, hits, packet }
 }
 
 impl Port {
     /// What becomes of a packet that the guard has nothing against, and the rules counted on the way.
+    #[allow(clippy::too_many_arguments, reason = "a packet's way is all of these")]
     fn pass(
         &mut self,
         policy: &Policy,
         packet: &mut Packet,
         gates: &mut dyn Gates,
+        own: &eval::Own,
         direction: Direction,
         sound: bool,
     ) -> (Outcome, Vec<u32>) {
-        let (own, now) = (self.own(), self.now);
+        let now = self.now;
         let Some(flows) = &mut self.flows else {
-            return eval::run(policy.program(direction), packet, &own, gates);
+            return eval::run(policy.program(direction), packet, own, gates);
         };
         let remembered = self.strict && flows::asks_above_ip(policy, packet);
         let piece = Piece::of(packet, direction).filter(|_| remembered);
@@ -141,7 +210,7 @@ impl Port {
             };
             return (outcome, Vec::new());
         }
-        let (outcome, hits) = eval::run(policy.program(direction), packet, &own, gates);
+        let (outcome, hits) = eval::run(policy.program(direction), packet, own, gates);
         let Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } = outcome else {
             return (outcome, hits);
         };
@@ -154,65 +223,5 @@ impl Port {
             flows.note(piece, rule, now);
         }
         (outcome, hits)
-    }
-
-    /// Learns what the packet teaches. `false` where an address is still unknown and the packet is none that
-    /// learning needs. Only sound packets from the guest teach.
-    fn learn(&mut self, packet: &Packet, direction: Direction, sound: bool) -> bool {
-        let teaches = sound && direction == Direction::Out;
-        let source = packet.ethernet.map(|ethernet| ethernet.source);
-        if self.learn_mac {
-            if self.learned.mac.is_none() && teaches {
-                self.learned.mac = source;
-            }
-            if self.learned.mac.is_none() {
-                return false;
-            }
-        }
-        if self.learn_ip4 && self.learned.ip4.is_none() {
-            let own_mac = self.own_mac();
-            if teaches && (own_mac.is_none() || own_mac == source) {
-                self.learned.ip4 = taught_ip4(packet);
-            }
-            return self.learned.ip4.is_some() || is_dhcp(packet, direction);
-        }
-        true
-    }
-
-    fn own_mac(&self) -> Option<Mac> {
-        if self.learn_mac { self.learned.mac } else { self.mac }
-    }
-
-    fn own(&self) -> eval::Own {
-        let learned = self.learned.ip4.filter(|_| self.learn_ip4).map(IpAddr::V4);
-        eval::Own { mac: self.own_mac(), addresses: self.addresses.iter().copied().chain(learned).collect() }
-    }
-}
-
-/// The address that the packet shows to be its sender's: the source of an IPv4 packet, or the sender of an
-/// ARP packet that comes from the interface it speaks of.
-fn taught_ip4(packet: &Packet) -> Option<Ipv4Addr> {
-    if packet.fragment().is_some() || packet.value(Field::VlanId).is_some() {
-        return None;
-    }
-    let address = if let Some(ip) = packet.ip4() {
-        ip.source
-    } else {
-        let arp = packet.arp.filter(|arp| !arp.reverse)?;
-        let addresses = arp.addresses?;
-        if addresses.sender_mac != packet.ethernet?.source {
-            return None;
-        }
-        addresses.sender_ip
-    };
-    (address.octets()[0] != 0 && !address.is_link_local()).then_some(address)
-}
-
-/// Whether the packet is a guest's request for an address, or an answer to it.
-fn is_dhcp(packet: &Packet, direction: Direction) -> bool {
-    let (Some(ip), Some(Upper::Udp { ports, .. })) = (packet.ip4(), &packet.upper) else { return false };
-    match direction {
-        Direction::Out => (ports.source, ports.destination) == (68, 67) && ip.source.is_unspecified(),
-        Direction::In => (ports.source, ports.destination) == (67, 68),
     }
 }

@@ -35,6 +35,8 @@ pub struct Packet {
     pub ip: Option<Ip>,
     /// The upper-layer header.
     pub upper: Option<Upper>,
+    /// Where the upper-layer header begins, in bytes from the frame's beginning.
+    pub upper_start: usize,
     /// How many bytes there are from the upper-layer header on to the end of the packet.
     pub upper_length: usize,
     /// Why reading ended before it was through.

@@ -313,6 +313,7 @@ impl<'a> Reader<'a> {
             IpNumber::IPV6_ICMP if six => 4,
             _ => return Ok(()),
         };
+        self.packet.upper_start = start;
         self.packet.upper_length = self.end - start;
         let ports_at = |header| Ports { source: u16_at(header, 0), destination: u16_at(header, 2) };
         let header = match self.bytes(start, size, self.cut_off(DropReason::UpperTruncated)) {

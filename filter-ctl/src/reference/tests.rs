@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use filter_common::{Cause, Direction, DropReason, Outcome, Verdict};
 
-use super::{Learned, Packet, Port, VlanTag, judge};
+use super::{Learned, Learning, Packet, Port, VlanTag, judge};
 use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 
 const VM: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
@@ -165,7 +165,7 @@ fn the_first_sound_frame_of_the_guest_teaches_its_mac() {
     assert_eq!(send(&own, &mut port, Direction::In, DATAGRAM), unknown);
     assert_eq!(send(&own, &mut port, Direction::Out, &DATAGRAM[..79]), unknown, "it is cut off");
     assert_eq!(send(&own, &mut port, Direction::Out, TAGGED), (by_rule(Verdict::Pass, 0), vec![]));
-    assert_eq!(port.learned, Learned { mac: Some(VM), ip4: None });
+    assert_eq!(port.learned, Learned { mac: Some(VM), ..Learned::default() });
     let other = DATAGRAM.replace("525400123456", "525400123457");
     assert_eq!(send(&own, &mut port, Direction::Out, &other), (by_rule(Verdict::Drop, 9), vec![]));
     assert_eq!(port.learned.mac, Some(VM));
@@ -176,13 +176,14 @@ fn an_address_is_learned_from_arp_or_ip_and_dhcp_may_pass_before() {
     let all = policy(vec![step(Vec::new(), 0, Then::Verdict(Verdict::Pass))]);
     let unknown = (Outcome::guard(DropReason::NotLearned), vec![]);
     let passes = (by_rule(Verdict::Pass, 0), vec![]);
-    let fresh = Port { strict: true, mac: Some(VM), learn_ip4: true, ..Port::default() };
+    let learning = Learning { ip4_max: 1, ..Learning::default() };
+    let fresh = Port { strict: true, mac: Some(VM), learn_ip4: true, learning, hz: 250, ..Port::default() };
+    let known = |port: &Port| port.learned.ip4[0].known.map(|known| known.address);
     let mut port = fresh.clone();
     for (direction, hex) in [
         (Direction::In, DATAGRAM),
         (Direction::In, DHCP),
         (Direction::Out, DHCP_ANSWER),
-        (Direction::Out, SOLICITATION),
         (Direction::Out, &ARP.replace("525400123456c0", "525400123457c0")),
         (Direction::Out, &DATAGRAM.replace("525400123456", "525400123457")),
     ] {
@@ -190,11 +191,11 @@ fn an_address_is_learned_from_arp_or_ip_and_dhcp_may_pass_before() {
     }
     assert_eq!(send(&all, &mut port, Direction::Out, DHCP), passes);
     assert_eq!(send(&all, &mut port, Direction::In, DHCP_ANSWER), passes);
-    assert_eq!(port.learned.ip4, None);
+    assert_eq!(known(&port), None);
     for hex in [ARP, DATAGRAM] {
         let mut port = fresh.clone();
         assert_eq!(send(&all, &mut port, Direction::Out, hex), passes);
-        assert_eq!(port.learned.ip4, Some(VM_IP));
+        assert_eq!(known(&port), Some(VM_IP));
         assert_eq!(send(&all, &mut port, Direction::In, DATAGRAM), passes);
     }
 }

@@ -16,11 +16,12 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use filter_common::parse::ether_type;
 use filter_common::{Direction, Verdict};
 
 use crate::model::{
-    Action, Body, Entry, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference, RejectWith,
-    SetKind, SetName,
+    Action, Body, Entry, IpVersion, Item, Location, Mode, OnAccept, Pool, Profile, ProfileName, Reference,
+    RejectWith, SetKind, SetName,
 };
 use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
 use scope::Scope;
@@ -125,21 +126,31 @@ pub fn closure(library: &dyn Library, profiles: &[ProfileName]) -> Vec<ProfileNa
     found
 }
 
-/// Whether the policy compares with the port's IPv4 address in packets that have one: what must be learned
-/// if no address was given.
-pub fn needs_ip4(policy: &Policy) -> bool {
+/// Whether the policy compares with the port's addresses of this family in packets that have one: what must be
+/// learned if no address was given.
+pub fn needs_ip(policy: &Policy, family: IpVersion) -> bool {
     // All of a row must hold as all conditions of a step must, so rows are looked at one by one.
-    let six_only = |tests: &[&Test]| {
-        tests.iter().any(|test| match test.field {
-            Field::IpVersion => !test.negated && test.any_of == [Atom::Range(6, 6)],
-            Field::NdTarget | Field::NdLinkLayer => !test.negated,
+    let other_only = |tests: &[&Test]| {
+        tests.iter().any(|test| match (family, test.field) {
+            (IpVersion::V4, Field::IpVersion) => !test.negated && test.any_of == [Atom::Range(6, 6)],
+            (IpVersion::V6, Field::IpVersion) => !test.negated && test.any_of == [Atom::Range(4, 4)],
+            (IpVersion::V4, Field::EtherType) => {
+                !may_be(test, ether_type::IPV4) && !may_be(test, ether_type::ARP)
+            }
+            (IpVersion::V6, Field::EtherType) => !may_be(test, ether_type::IPV6),
+            (IpVersion::V4, Field::NdTarget | Field::NdLinkLayer)
+            | (
+                IpVersion::V6,
+                Field::ArpOpcode | Field::ArpSrcMac | Field::ArpDstMac | Field::ArpSrcIp | Field::ArpDstIp,
+            ) => !test.negated,
             _ => false,
         })
     };
-    let asks = |tests: &[&Test]| {
-        !six_only(tests)
-            && tests.iter().any(|test| test.field != Field::NdTarget && test.any_of.contains(&Atom::OwnIp))
+    let own = |test: &Test| match (family, test.field) {
+        (IpVersion::V4, Field::NdTarget) | (IpVersion::V6, Field::ArpSrcIp | Field::ArpDstIp) => false,
+        _ => test.any_of.contains(&Atom::OwnIp),
     };
+    let asks = |tests: &[&Test]| !other_only(tests) && tests.iter().any(|test| own(test));
     policy.programs.iter().flat_map(|program| &program.steps).any(|step| {
         let mut single = Vec::new();
         let mut rows = Vec::new();
@@ -149,8 +160,18 @@ pub fn needs_ip4(policy: &Policy) -> bool {
                 When::OneOf(several) => rows.extend(several),
             }
         }
-        asks(&single) || !six_only(&single) && rows.iter().any(|row| asks(&row.iter().collect::<Vec<_>>()))
+        asks(&single) || !other_only(&single) && rows.iter().any(|row| asks(&row.iter().collect::<Vec<_>>()))
     })
+}
+
+/// Whether a test of the EtherType can hold for this one.
+fn may_be(test: &Test, ether_type: u32) -> bool {
+    let has = |atom: &Atom| match *atom {
+        Atom::Range(first, last) => (first..=last).contains(&ether_type),
+        Atom::Bits { mask, value } => ether_type & mask == value,
+        _ => false,
+    };
+    test.any_of.iter().any(has) != test.negated
 }
 
 /// Whether the policy compares with the port's MAC address.

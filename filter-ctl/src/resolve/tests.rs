@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use filter_common::{Direction, Verdict};
 
-use super::{Parameters, needs_ip4, needs_mac, resolve};
-use crate::model::{Mode, Profile, ProfileName};
+use super::{Parameters, needs_ip, needs_mac, resolve};
+use crate::model::{IpVersion, Mode, Profile, ProfileName};
 use crate::policy::{Atom, Field, Policy, Then};
 use crate::xml::{Reading, filter_entry};
 
@@ -94,7 +94,7 @@ fn parameters_hold_inside_their_reference_and_are_inherited() {
     let any_of = |field: Field| &step.tests().find(|test| test.field == field).unwrap().any_of;
     assert_eq!(any_of(Field::SrcIp), &[Atom::Ip4 { value: 0xc000_0201, mask: u32::MAX }]);
     assert_eq!(any_of(Field::DstPort), &[Atom::Range(25, 25)]);
-    assert!(!needs_ip4(&policy), "the address was given by the reference");
+    assert!(!needs_ip(&policy, IpVersion::V4), "the address was given by the reference");
     let error = refused(&[inner, middle], "middle");
     assert!(error.contains("$PORT") && error.contains("--param PORT=VALUE"), "{error}");
 }
@@ -158,12 +158,19 @@ fn what_must_be_learned_is_what_packets_are_compared_with() {
         )
     };
     let six = policy(&[&only("HdrSrcAddress", "THIS_IP")], "p");
-    assert!(!needs_ip4(&six) && !needs_mac(&six), "an IPv4 address would tell nothing");
+    assert!(
+        !needs_ip(&six, IpVersion::V4) && needs_ip(&six, IpVersion::V6) && !needs_mac(&six),
+        "an IPv4 address would tell nothing"
+    );
     let link_local = policy(&[&only("HdrSrcAddress", "THIS_LINK_LOCAL")], "p");
-    assert!(needs_mac(&link_local) && !needs_ip4(&link_local));
+    assert!(
+        needs_mac(&link_local)
+            && !needs_ip(&link_local, IpVersion::V4)
+            && !needs_ip(&link_local, IpVersion::V6)
+    );
     let both =
         policy(&[&only("HdrSrcAddress", "THIS_IP").replace("<HdrIPVersion>6</HdrIPVersion>", "")], "p");
-    assert!(needs_ip4(&both));
+    assert!(needs_ip(&both, IpVersion::V4) && needs_ip(&both, IpVersion::V6));
 }
 
 #[test]

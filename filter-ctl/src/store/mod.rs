@@ -5,6 +5,7 @@
 //! whole. One lock, of the runtime folder, serialises all who change anything.
 
 mod files;
+mod learned;
 mod ports;
 mod profiles;
 mod sets;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
 pub use ports::{Applied, Binding, Fail, Owner, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
 pub use sets::{Change, ChangeAction, Journal, SetContents, SetHead, Sets};

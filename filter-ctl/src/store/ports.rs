@@ -41,6 +41,12 @@ pub struct Binding {
     /// Whether rules that go through lists are counted by value.
     #[serde(default)]
     pub count_values: bool,
+    /// How many addresses of each family may be learned, if it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learn_max: Option<u8>,
+    /// Prefixes within which addresses may be learned, if any are said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learn_prefixes: Vec<String>,
     /// The virtual machine, if a binding named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,

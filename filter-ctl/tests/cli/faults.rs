@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
+use filter_common::Learning;
 use filter_common::maps::MAX_COUNTERS;
 use filter_ctl::compile::compile;
 use filter_ctl::datapath::{Datapath, FlowSpec, LoadOptions, PortSpec};
@@ -247,6 +248,7 @@ fn a_full_table_is_said_and_changes_nothing() {
             ip6: &[],
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::default(),
+            learning: Learning::default(),
         };
         let mut datapath = Datapath::open(operator.pins(), LoadOptions::default()).unwrap();
         let prepared = datapath.prepare(&spec).unwrap();

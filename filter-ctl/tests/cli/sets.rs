@@ -327,7 +327,12 @@ fn sets_outlive_the_data_path() {
         fs::write(&path, text.replacen("version=", "version=1", 1).replacen('\n', "\nx\n", 1)).unwrap();
         let attach = |profile: &str| operator.run(&format!("attach {PORT} --profile {profile} {ADDRESSES}"));
         let done = attach("guarded");
-        assert_eq!((done.code, done.stderr.contains("sets/blocked: a line at byte")), (1, true), "{}", done.stderr);
+        assert_eq!(
+            (done.code, done.stderr.contains("sets/blocked: a line at byte")),
+            (1, true),
+            "{}",
+            done.stderr
+        );
         assert!(blocked(&scene, &datagram(4)), "what was in force is");
         assert_eq!(operator.run("set add blocked 192.0.2.1").code, 1);
         operator.ok("set add empty 10.64.0.0/10");

@@ -4,6 +4,7 @@
 //! Nothing here uses code of the filter.
 
 mod catalogue;
+mod dhcp;
 mod ip;
 mod link;
 mod upper;
@@ -11,6 +12,7 @@ mod upper;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use catalogue::{Case, catalogue};
+pub use dhcp::{Dhcp4, association6, dhcp6, option6, prefix_information};
 pub use ip::{
     Header, Ipv4, Ipv6, authentication, destination_options, fragment, hop_by_hop, protocol, routing,
 };

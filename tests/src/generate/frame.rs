@@ -1,12 +1,15 @@
 //! Random frames: built whole from pools, then spoilt now and then.
 
+use filter_common::Direction;
+
 use super::pool;
 use super::rng::Rng;
 use crate::frames::{
-    Arp, Header, Ipv4, Ipv6, Mac, Tag, VM, advertisement, authentication, bpdu, catalogue, dccp,
-    destination_options, dhcp, ether_type, ethernet, fragment, hop_by_hop, icmp, icmp6, igmp, link_layer,
-    llc, options, patched, protocol, redirect, router_advertisement, router_solicitation, routing, sctp,
-    snap, solicitation, tagged, tcp, topology_change, udp, udp_lite, with_options,
+    Arp, Dhcp4, GATEWAY, Header, Ipv4, Ipv6, Mac, PEER, Tag, VM, advertisement, association6, authentication,
+    bpdu, catalogue, dccp, destination_options, dhcp, dhcp6, ether_type, ethernet, fragment, hop_by_hop,
+    icmp, icmp6, igmp, link_layer, llc, option6, options, patched, prefix_information, protocol, redirect,
+    router_advertisement, router_solicitation, routing, sctp, snap, solicitation, tagged, tcp,
+    topology_change, udp, udp_lite, with_options,
 };
 
 /// A frame, and the tag that was taken out of it.
@@ -142,6 +145,9 @@ fn ip4(rng: &mut Rng) -> Vec<u8> {
         ip.position = position(rng);
         ip.more = rng.chance(60);
     }
+    if rng.chance(12) {
+        return dhcp4(rng, ip);
+    }
     if rng.chance(4) {
         ip.protocol = protocol::UDP;
         ip.source = [0; 4].into();
@@ -165,6 +171,9 @@ fn ip6(rng: &mut Rng) -> Vec<u8> {
         destination: rng.mostly(pool::IP6, 8),
         ..Ipv6::default()
     };
+    if rng.chance(8) {
+        return lease6(rng, ip);
+    }
     let usual = [protocol::TCP, protocol::UDP, protocol::ICMP6, protocol::ICMP6];
     ip.protocol = if rng.chance(75) { rng.pick(&usual) } else { rng.pick(pool::PROTOCOLS) };
     let mut payload = upper(rng, ip.protocol, true);
@@ -180,6 +189,68 @@ fn ip6(rng: &mut Rng) -> Vec<u8> {
         }
     }
     ip.packet(payload)
+}
+
+/// A message of DHCPv4, mostly one that fits a conversation.
+fn dhcp4(rng: &mut Rng, mut ip: Ipv4) -> Vec<u8> {
+    ip.protocol = protocol::UDP;
+    let mut message = Dhcp4 {
+        op: 1 + rng.below(2) as u8,
+        transaction: rng.pick(pool::TRANSACTIONS),
+        client: if rng.chance(90) { VM } else { rng.pick(pool::MACS) },
+        given: rng.mostly(pool::IP4, 3),
+        client_ip: rng.mostly(pool::IP4, 3),
+        ..Dhcp4::default()
+    };
+    message.kind =
+        if message.op == 1 { rng.pick(&[1, 3, 3, 3, 4, 7, 8]) } else { rng.pick(&[2, 5, 5, 5, 5, 6]) };
+    message.lease = rng.chance(85).then(|| rng.pick(pool::LEASES));
+    message.requested = rng.chance(40).then(|| rng.pick(&pool::IP4[..3]));
+    match rng.below(20) {
+        0 => message.options = [53, 1, 5].to_vec(),
+        1 => message.options = vec![0; rng.pick(&[1, 60, 61, 62, 63, 64])],
+        2 => message.options = [12, 3, 1, 2, 3, 0, 60, 0].to_vec(),
+        3 => message.options = [[61, 150].to_vec(), vec![1; 150]].concat(),
+        4 => message.options = [[61, 200].to_vec(), vec![1; rng.pick(&[190, 200, 210])]].concat(),
+        5 => message.options = vec![rng.pick(&[50, 51, 53]), rng.pick(&[0, 1, 2, 4, 5]), 1, 2, 3, 4],
+        _ => {}
+    }
+    if message.op == 1 && rng.chance(70) {
+        ip.source = [0; 4].into();
+    }
+    let mut datagram = message.datagram();
+    if rng.chance(15) {
+        datagram.truncate(datagram.len() - rng.below(20));
+        let length = datagram.len() as u16;
+        datagram = patched(datagram, 4, &length.to_be_bytes());
+    }
+    ip.packet(datagram)
+}
+
+/// The same of DHCPv6.
+fn lease6(rng: &mut Rng, mut ip: Ipv6) -> Vec<u8> {
+    ip.protocol = protocol::UDP;
+    ip.source = if rng.chance(70) { rng.pick(&pool::IP6[2..4]) } else { rng.pick(pool::IP6) };
+    let kind = if rng.chance(50) { rng.pick(&[2, 7, 7, 7, 10]) } else { rng.pick(&[1, 3, 5, 6, 8, 9, 11]) };
+    let mut addresses = Vec::new();
+    for _ in 0..rng.below(4) {
+        addresses.push((rng.mostly(pool::IP6, 5), rng.pick(pool::LEASES)));
+    }
+    let mut list = option6(1, &bytes(rng, 20));
+    if rng.chance(5) {
+        list.extend(option6(16, &[0; 350]));
+    }
+    list.extend(association6(&addresses));
+    if rng.chance(20) {
+        list.extend(option6(rng.pick(&[3, 4, 5, 13, 14]), &bytes(rng, 30)));
+    }
+    if rng.chance(5) {
+        list.extend((0..64).flat_map(|_| option6(14, &[])).take(4 * rng.pick(&[60, 61, 62, 63, 64])));
+    }
+    if rng.chance(10) {
+        list.truncate(list.len().saturating_sub(1 + rng.below(30)));
+    }
+    ip.packet(dhcp6(kind, rng.pick(pool::TRANSACTIONS), &list))
 }
 
 /// Extension headers: mostly each once and in the usual order.
@@ -284,6 +355,10 @@ fn nd_options(rng: &mut Rng) -> Vec<u8> {
     if rng.chance(60) {
         list.extend(link_layer(1 + rng.below(2) as u8, rng.pick(pool::MACS)));
     }
+    if rng.chance(20) {
+        let (length, flags) = (rng.pick(&[64, 64, 64, 63, 128]), rng.pick(&[0xc0, 0x40, 0x80]));
+        list.extend(prefix_information(rng.pick(pool::IP6), length, flags, rng.pick(pool::LEASES)));
+    }
     if rng.chance(15) {
         list.extend(options(rng.pick(&[1, 2, 14, 15, 16, 17])));
     }
@@ -335,4 +410,67 @@ fn spoil(rng: &mut Rng, frame: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// A message of neighbour discovery that tells an address or a prefix, as it should be.
+fn told(rng: &mut Rng) -> Vec<u8> {
+    let address = rng.pick(&pool::IP6[..5]);
+    match rng.below(4) {
+        0 => {
+            let valid = rng.pick(pool::LEASES);
+            router_advertisement(&prefix_information(
+                rng.pick(&[pool::IP6[0], pool::IP6[4]]),
+                64,
+                0x40,
+                valid,
+            ))
+        }
+        1 => solicitation(address, &[]),
+        2 => solicitation(address, &link_layer(1, VM)),
+        _ => advertisement(0x20, address, &link_layer(2, VM)),
+    }
+}
+
+/// A frame by which addresses are learned, or one that uses them, mostly as it should be, and which way it goes.
+pub fn conversation(rng: &mut Rng) -> (Direction, Vec<u8>) {
+    let direction = rng.pick(&Direction::ALL);
+    let (mut destination, mut source) = match direction {
+        Direction::Out => (rng.pick(&[PEER, GATEWAY]), VM),
+        Direction::In => (VM, rng.pick(&[PEER, GATEWAY])),
+    };
+    if rng.chance(8) {
+        (destination, source) = macs(rng);
+    }
+    let ip =
+        Ipv4 { source: rng.mostly(pool::IP4, 4), destination: rng.mostly(pool::IP4, 4), ..Ipv4::default() };
+    let six =
+        Ipv6 { source: rng.mostly(pool::IP6, 5), destination: rng.mostly(pool::IP6, 5), ..Ipv6::default() };
+    let (kind, packet) = match rng.below(10) {
+        0..3 => (ether_type::IPV4, dhcp4(rng, ip)),
+        3..5 => (ether_type::IPV6, lease6(rng, six)),
+        5..8 => {
+            let hop_limit = if rng.chance(95) { 255 } else { 1 };
+            let message = if rng.chance(40) { told(rng) } else { message(rng) };
+            let source = match message[0] {
+                134 => pool::IP6[2],
+                135 if rng.chance(60) => [0; 16].into(),
+                _ => six.source,
+            };
+            let ip = Ipv6 { protocol: protocol::ICMP6, hop_limit, source, ..six };
+            let ip = if message[0] == 135 && source.is_unspecified() {
+                Ipv6 { destination: pool::IP6[5], ..ip }
+            } else {
+                ip
+            };
+            (ether_type::IPV6, ip.packet(message))
+        }
+        8 => (ether_type::ARP, arp(rng, source).bytes()),
+        _ if rng.chance(50) => (ether_type::IPV4, ip.packet(udp(5000, 53, b"x"))),
+        _ => (ether_type::IPV6, six.packet(udp(5000, 53, b"x"))),
+    };
+    let mut frame = ethernet(destination, source, kind, &packet);
+    if rng.chance(3) {
+        spoil(rng, &mut frame);
+    }
+    (direction, frame)
 }

@@ -63,3 +63,7 @@ pub(crate) const ICMP_TYPES: &[u8] =
 pub(crate) const ICMP_CODES: &[u8] = &[0, 0, 0, 1, 3, 13, 255];
 /// Type-of-service bytes.
 pub(crate) const TOS: &[u8] = &[0, 0x28, 0xb8, 0xff, 0x03];
+/// Transactions of DHCP; the first and the last take the same place.
+pub(crate) const TRANSACTIONS: &[u32] = &[0x0011_2230, 0x0011_2231, 0x0011_2234];
+/// How long leases and prefixes last, in seconds.
+pub(crate) const LEASES: &[u32] = &[1, 30, 600, 86_400, 0, u32::MAX, u32::MAX - 1];

@@ -35,6 +35,11 @@ pub fn missing() -> Vec<Need> {
             needs.push(one(package, "tests and benchmarks hold generated rules against it"));
         }
     }
+    for (program, package) in [("dnsmasq", "dnsmasq-base"), ("dhclient", "isc-dhcp-client")] {
+        if which(program).is_none() {
+            needs.push(one(package, "tests learn addresses from a real DHCP server and client"));
+        }
+    }
     if objdump().is_none() {
         needs.push(one(&format!("llvm-{LLVM}"), "lint-object disassembles with llvm-objdump"));
     }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::model::nwfilter::{
     Access, AttributeName, FilterBinding, FilterRule, GivenParameter, Kind, Literal, Term,
 };
-use crate::model::{MacAddr, ValueError};
+use crate::model::{Learn, MacAddr, ValueError};
 use crate::resolve::scope::{Scope, ThisIp, ThisMac};
 
 /// The variable that libvirt sets to the interface's MAC address.
@@ -19,7 +19,7 @@ const IP: &str = "IP";
 /// The same for IPv6, which libvirt does not learn.
 const IPV6: &str = "IPV6";
 /// How an address that was not given is learned.
-const LEARNING: &str = "CTRL_IP_LEARNING";
+const LEARNING: &str = Learn::PARAMETER;
 
 /// A value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -284,18 +284,12 @@ impl Table {
                     Some(Variable::List(texts)) => texts.first().map_or("any", String::as_str),
                     _ => "any",
                 };
-                match learning.to_ascii_lowercase().as_str() {
-                    "any" => Ok(Found::Own(Given::OwnIp4, &[])),
-                    "none" => Err(format!(
+                match learning.parse() {
+                    Ok(Learn::Any | Learn::Dhcp) => Ok(Found::Own(Given::OwnIp4, &[])),
+                    Ok(Learn::None) => Err(format!(
                         "`${name}` stands for nothing, and `{LEARNING}` forbids to learn it: give it"
                     )),
-                    "dhcp" => Err(format!(
-                        "`${name}` stands for nothing, and addresses are not learned from DHCP alone: give it, or let \
-                         the guest's first ARP or IPv4 packet tell it (`{LEARNING}` = `any`)"
-                    )),
-                    other => {
-                        Err(format!("found `{other}` for `{LEARNING}`, expected `any`, `dhcp` or `none`"))
-                    }
+                    Err(error) => Err(format!("`{LEARNING}`: {error}")),
                 }
             }
             None => Err(format!(

@@ -67,7 +67,10 @@ fn add_headers(cases: &mut Vec<Case>) {
     let code = |frame: Vec<u8>, code: u8| patched(frame, UPPER6 + 1, &[code]);
     let listener =
         |limit: u8, kind: u8| hop_limit(sent(VM_LINK_LOCAL, ALL_ROUTERS, icmp6(kind, 0, &[0; 20])), limit);
+    let report = |source| hop_limit(sent(source, ALL_ROUTERS, icmp6(143, 0, &[0; 20])), 1);
     cases.extend([
+        case(R::MldSource, "report from a global address", report(VM_IP6), report(VM_LINK_LOCAL)),
+        case(R::MldSource, "report from a foreign address", report(PEER_IP6), report(Ipv6Addr::UNSPECIFIED)),
         case(R::NdTruncated, "router solicitation of 7 bytes", short(&rs, 7), short(&rs, 8)),
         case(R::NdTruncated, "router advertisement of 15 bytes", short(&ra, 15), short(&ra, 16)),
         case(R::NdTruncated, "neighbour solicitation of 23 bytes", short(&ns, 23), short(&ns, 24)),
