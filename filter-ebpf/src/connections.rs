@@ -62,14 +62,6 @@ impl FlowTables for Tables {
     }
 
     #[inline(always)]
-    fn window_scale<F: Frame>(&self, _: &F, start: usize, end: usize, zero: usize) -> Option<u32> {
-        match filter_scale(self.skb, start as u32, end as u32, zero as u32) {
-            NO_SCALE => None,
-            scale => Some(scale & 15),
-        }
-    }
-
-    #[inline(always)]
     fn in_window(&self, flow: &Flow, state: u32, segment: &Segment) -> u32 {
         let [numbers, sizes, facts] = segment.to_words();
         // All that is written is in cells.
@@ -109,20 +101,6 @@ pub extern "C" fn filter_window(flow: *mut Flow, numbers: u64, sizes: u64, facts
     let Some(flow) = (unsafe { flow.as_ref() }) else { return track::OUTSIDE };
     let segment = Segment::from_words([numbers, sizes, facts & 0xffff_ffff]);
     track::in_window(flow, (facts >> 32) as u32, &segment)
-}
-
-/// What [`filter_scale`] returns where there is none.
-const NO_SCALE: u32 = u32::MAX;
-
-/// [`track::window_scale`]: only segments that open connections are asked.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn filter_scale(skb: *mut __sk_buff, start: u32, end: u32, zero: u32) -> u32 {
-    let frame = SkbFrame::linear(&TcContext::new(skb));
-    match track::window_scale(&frame, start as usize, end as usize, zero as usize) {
-        Some(scale) => scale,
-        None => NO_SCALE,
-    }
 }
 
 /// Which way a packet goes, as a number that functions take.

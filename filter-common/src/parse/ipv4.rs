@@ -3,7 +3,7 @@
 use super::upper::{self, Family};
 use super::{Parser, protocol};
 use crate::forget::forget;
-use crate::frame::Block;
+use crate::frame::{Block, Steps};
 use crate::key::{flags, word};
 use crate::{Class, DropReason, Frame};
 
@@ -80,39 +80,80 @@ pub(super) fn parse<F: Frame>(p: &mut Parser<'_, F>, offset: usize) -> Option<()
 /// Walks the options; one byte can be an option, so there are at most forty.
 #[inline(always)]
 fn options<F: Frame>(p: &mut Parser<'_, F>, start: usize, end: usize) -> Option<()> {
-    const END: u32 = 0;
-    const NO_OPERATION: u32 = 1;
-    const LOOSE_SOURCE_ROUTE: u32 = 131;
-    const STRICT_SOURCE_ROUTE: u32 = 137;
-    const ROUTER_ALERT: u32 = 148;
-    let mut offset = forget::<ANY_UPPER>(start, p.zero);
-    for _ in 0..40 {
+    let mut options = Options { offset: start as u32, end: end as u32, wrong: 0, unreadable: false };
+    p.frame.walk(40, &mut options);
+    if let Some(reason) = DropReason::from_number(options.wrong) {
+        p.note(reason);
+    }
+    if options.unreadable {
+        p.note(DropReason::HeadersTooDeep);
+        return None;
+    }
+    Some(())
+}
+
+/// A walk over options.
+struct Options {
+    offset: u32,
+    end: u32,
+    /// The number of the reason for the first thing that is wrong; 0 is none.
+    wrong: u32,
+    /// They reach further than can be read.
+    unreadable: bool,
+}
+
+impl Options {
+    #[inline(always)]
+    fn guard(&mut self, wrong: bool, reason: DropReason) {
+        if wrong && self.wrong == 0 {
+            self.wrong = reason as u32;
+        }
+    }
+}
+
+impl Steps for Options {
+    #[inline(always)]
+    fn step<F: Frame>(&mut self, frame: &F) -> bool {
+        const END: u32 = 0;
+        const NO_OPERATION: u32 = 1;
+        const LOOSE_SOURCE_ROUTE: u32 = 131;
+        const STRICT_SOURCE_ROUTE: u32 = 137;
+        const ROUTER_ALERT: u32 = 148;
+        let (offset, end) = (forget::<ANY_UPPER>(self.offset as usize, 0), self.end as usize);
         if offset >= end {
-            return Some(());
+            return false;
         }
         // Two bytes, the first of which is known: the verifier learns nothing from a comparison of a pointer
         // with the packet's end that is not at least one byte ahead.
-        let kind = p.header::<2>(offset - 1, DropReason::IpOption)?.u8::<1>();
+        let Some(block) = frame.block::<2>(offset.wrapping_sub(1)) else {
+            self.unreadable = true;
+            return false;
+        };
+        let kind = block.u8::<1>();
         if kind == END {
-            return Some(());
+            return false;
         }
         if kind == NO_OPERATION {
-            offset = forget::<ANY_UPPER>(offset + 1, p.zero);
-            continue;
+            self.offset = offset as u32 + 1;
+            return true;
         }
-        p.guard(matches!(kind, LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE), DropReason::IpSourceRoute);
+        self.guard(matches!(kind, LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE), DropReason::IpSourceRoute);
         if offset + 2 > end {
-            p.note(DropReason::IpOption);
-            return Some(());
+            self.guard(true, DropReason::IpOption);
+            return false;
         }
-        let length = p.header::<2>(offset, DropReason::IpOption)?.u8::<1>() as usize;
+        let Some(block) = frame.block::<2>(offset) else {
+            self.unreadable = true;
+            return false;
+        };
+        let length = block.u8::<1>() as usize;
         if length < 2 || offset + length > end {
-            p.note(DropReason::IpOption);
-            return Some(());
+            self.guard(true, DropReason::IpOption);
+            return false;
         }
         let usual = matches!(kind, LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE | ROUTER_ALERT);
-        p.guard(!usual, DropReason::IpOptionUnusual);
-        offset = forget::<ANY_UPPER>(offset + length, p.zero);
+        self.guard(!usual, DropReason::IpOptionUnusual);
+        self.offset = (offset + length) as u32;
+        true
     }
-    Some(())
 }

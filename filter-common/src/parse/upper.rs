@@ -3,9 +3,9 @@
 pub(super) use super::icmpv6::about;
 use super::{ANY_OFFSET, Parser, icmpv6, protocol};
 use crate::forget::forget;
-use crate::frame::Block;
+use crate::frame::{Block, Steps};
 use crate::key::{flags, word};
-use crate::{DropReason, Frame};
+use crate::{DropReason, Frame, Key};
 
 /// All that an offset can be among the options of TCP.
 const ANY_OPTION: i32 = 0x7ff;
@@ -113,34 +113,47 @@ pub(super) fn parse<F: Frame>(
 /// Linux' `xt_tcp`, and so libvirt, goes on.
 #[inline(always)]
 fn tcp_options<F: Frame>(p: &mut Parser<'_, F>, start: usize, header_end: usize) {
-    const NO_OPERATION: u32 = 1;
-    // The end of the list, or what no kind is.
-    let last = forget::<0x1ff>(if p.strict { 0 } else { 0x100 }, p.zero) as u32;
-    p.forget_end();
     let end = if header_end < p.end { header_end } else { p.end };
-    let end = forget::<ANY_OPTION>(end, p.zero);
-    let mut offset = forget::<ANY_OPTION>(start, p.zero);
-    for _ in 0..40 {
+    // The end of the list, or what no kind is.
+    let last = if p.strict { 0 } else { 0x100 };
+    let mut options = TcpOptions { key: p.key, offset: start as u32, end: end as u32, last };
+    p.frame.walk(40, &mut options);
+}
+
+/// A walk over options of TCP.
+struct TcpOptions<'a> {
+    key: &'a mut Key,
+    offset: u32,
+    end: u32,
+    last: u32,
+}
+
+impl Steps for TcpOptions<'_> {
+    #[inline(always)]
+    fn step<F: Frame>(&mut self, frame: &F) -> bool {
+        const NO_OPERATION: u32 = 1;
+        let (offset, end) = (forget::<ANY_OPTION>(self.offset as usize, 0), self.end as usize);
         if offset >= end {
-            return;
+            return false;
         }
         // As for options of IPv4: two bytes, the first of which is known.
-        let Some(block) = p.frame.block::<2>(offset - 1) else { return };
+        let Some(block) = frame.block::<2>(offset.wrapping_sub(1)) else { return false };
         let kind = block.u8::<1>();
-        p.key.insert(word::TCP_OPTIONS, kind);
+        self.key.insert(word::TCP_OPTIONS, kind);
         let mut length = 1;
-        if kind == last {
-            return;
+        if kind == self.last {
+            return false;
         }
         if kind > NO_OPERATION {
             if offset + 2 > end {
-                return;
+                return false;
             }
-            let Some(block) = p.frame.block::<2>(offset) else { return };
+            let Some(block) = frame.block::<2>(offset) else { return false };
             let stated = block.u8::<1>() as usize;
             length = if stated == 0 { 1 } else { stated };
         }
-        offset = forget::<ANY_OPTION>(offset + length, p.zero);
+        self.offset = (offset + length) as u32;
+        true
     }
 }
 

@@ -23,7 +23,7 @@ pub use fragment::{follow_fragment, note_fragment};
 pub use key::{FlowKey, Kind};
 pub use settings::{Settings, TIMEOUTS, timeout};
 pub use table::{Bucket, FlowTable, FlowTables, PLACES, Placed, find_room, hash, room};
-pub use tcp::{OUTSIDE, Segment, in_window, window_scale};
+pub use tcp::{OUTSIDE, Segment, in_window};
 
 use crate::connection::{INVALID, NEW, ORIGINAL, REPLY};
 use crate::forget::forget;
@@ -86,7 +86,7 @@ pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
     let is_tcp = seen.key.get(word::PROTOCOL) == protocol::TCP;
     let mut segment = Segment::default();
     if is_tcp {
-        match Segment::read(frame, seen, tables) {
+        match Segment::read(frame, seen) {
             Some(read) => segment = read,
             None => return INVALID,
         }
@@ -187,7 +187,7 @@ pub fn begin<F: Frame, T: FlowTables>(
     let key = key.ok_or(DropReason::GraphFault)?;
     let mut flow = flow::Begun::new(seen, rule);
     match seen.key.get(word::PROTOCOL) {
-        protocol::TCP => tcp::begin(frame, seen, tables, &mut flow),
+        protocol::TCP => tcp::begin(frame, seen, &mut flow),
         protocol::SCTP => sctp::begin(frame, seen, &mut flow),
         _ => flow.timeout = update::plain_timeout(seen, false),
     }

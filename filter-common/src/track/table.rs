@@ -17,7 +17,7 @@ use crate::forget::forget;
 use crate::parse::protocol;
 use crate::record::is_older;
 use crate::time::Tick;
-use crate::{DropReason, Frame, PortRecord};
+use crate::{DropReason, PortRecord};
 
 use super::Settings;
 
@@ -65,12 +65,6 @@ pub trait FlowTables {
         Self: Sized,
     {
         find_room(self, seen, key)
-    }
-
-    /// [`window_scale`](super::window_scale), likewise.
-    #[inline(always)]
-    fn window_scale<F: Frame>(&self, frame: &F, start: usize, end: usize, zero: usize) -> Option<u32> {
-        super::window_scale(frame, start, end, zero)
     }
 
     /// [`in_window`](super::in_window), likewise.

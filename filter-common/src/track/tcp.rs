@@ -13,7 +13,7 @@ use super::update::{moved, told};
 use super::{BEGINS, Seen, timeout, way};
 use crate::connection::{INVALID, NEW, ORIGINAL, REPLY};
 use crate::forget::forget;
-use crate::frame::Block;
+use crate::frame::{Block, Steps};
 use crate::{Frame, flags, word};
 
 /// States: 1 to 9, in the order of the timeouts.
@@ -138,7 +138,7 @@ mod fact {
 
 impl Segment {
     #[inline(always)]
-    pub(super) fn read<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, table: &T) -> Option<Self> {
+    pub(super) fn read<F: Frame>(frame: &F, seen: &Seen<'_>) -> Option<Self> {
         let header = frame.block::<20>(seen.parsed.upper())?;
         let bits = header.u8::<13>();
         let kind = if bits & bit::RST != 0 {
@@ -166,7 +166,7 @@ impl Segment {
         if bits & bit::SYN != 0 {
             segment.facts |= fact::SYN;
             let (start, end) = (seen.parsed.upper() + 20, seen.parsed.headers());
-            if let Some(scale) = table.window_scale(frame, start, end, seen.record.zero as usize) {
+            if let Some(scale) = window_scale(frame, start, end) {
                 segment.facts |= fact::SCALES | (scale & 0xf) << fact::SCALE;
             }
         }
@@ -394,53 +394,64 @@ const fn at_least_one(window: u32) -> u32 {
 /// All that an offset among the options can be.
 const ANY_OPTION: i32 = 0x7ff;
 
-/// The option by which a sender offers to shift windows (RFC 7323 section 2), the last one from `start` to `end`. `zero`:
-/// see [`PortRecord::zero`](crate::PortRecord::zero).
+/// The option by which a sender offers to shift windows (RFC 7323 section 2), the last one from `start` to `end`.
 #[inline(always)]
-pub fn window_scale<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> Option<u32> {
-    const NO_OPERATION: u32 = 1;
-    const WINDOW_SCALE: u32 = 3;
-    /// No scale is that large.
-    const NOTHING: usize = 0xff;
-    let (mut end, mut found) = (end, NOTHING);
-    let mut offset = forget::<ANY_OPTION>(start, zero);
-    for _ in 0..40 {
-        end = forget::<ANY_OPTION>(end, zero);
-        found = forget::<0xff>(found, zero);
+fn window_scale<F: Frame>(frame: &F, start: usize, end: usize) -> Option<u32> {
+    let mut scale = Scale { offset: start as u32, end: end as u32, found: NO_SCALE };
+    frame.walk(40, &mut scale);
+    if scale.found == NO_SCALE { None } else { Some(scale.found) }
+}
+
+/// No scale is that large.
+const NO_SCALE: u32 = 0xff;
+
+/// A walk over the options of a segment.
+struct Scale {
+    offset: u32,
+    end: u32,
+    found: u32,
+}
+
+impl Steps for Scale {
+    #[inline(always)]
+    fn step<F: Frame>(&mut self, frame: &F) -> bool {
+        const NO_OPERATION: u32 = 1;
+        const WINDOW_SCALE: u32 = 3;
+        let (offset, end) = (forget::<ANY_OPTION>(self.offset as usize, 0), self.end as usize);
         if offset >= end {
-            break;
+            return false;
         }
         // Two bytes, the first of which is known: see the options of IPv4.
-        let Some(block) = frame.block::<2>(offset - 1) else { break };
+        let Some(block) = frame.block::<2>(offset.wrapping_sub(1)) else { return false };
         let kind = block.u8::<1>();
         if kind == 0 {
-            break;
+            return false;
         }
         let mut length = 1;
         if kind != NO_OPERATION {
             if offset + 2 > end {
-                break;
+                return false;
             }
-            let Some(block) = frame.block::<2>(offset) else { break };
+            let Some(block) = frame.block::<2>(offset) else { return false };
             length = block.u8::<1>() as usize;
             if length < 2 {
-                break;
+                return false;
             }
             if kind == WINDOW_SCALE && length == 3 && offset + 3 <= end {
-                let Some(block) = frame.block::<2>(offset + 1) else { break };
+                let Some(block) = frame.block::<2>(offset + 1) else { return false };
                 let scale = block.u8::<1>();
-                found = if scale > MAX_SCALE { MAX_SCALE as usize } else { scale as usize };
+                self.found = if scale > MAX_SCALE { MAX_SCALE } else { scale };
             }
         }
-        offset = forget::<ANY_OPTION>(offset + length, zero);
+        self.offset = (offset + length) as u32;
+        true
     }
-    if found == NOTHING { None } else { Some(found as u32) }
 }
 
 /// A flow that this segment begins.
 #[inline(always)]
-pub(super) fn begin<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, table: &T, flow: &mut Begun) {
-    let Some(segment) = Segment::read(frame, seen, table) else { return };
+pub(super) fn begin<F: Frame>(frame: &F, seen: &Seen<'_>, flow: &mut Begun) {
+    let Some(segment) = Segment::read(frame, seen) else { return };
     flow.side = [segment.end(), segment.end(), at_least_one(segment.window)];
     if segment.kind() == SYN {
         flow.state |= SYN_SENT;
