@@ -101,7 +101,8 @@ impl Identity {
 struct Packet<'a> {
     record: &'a PortRecord,
     key: &'a Key,
-    class: Class,
+    /// A [`Class`]'s number: the verifier is not to look at what follows once for each.
+    class: u32,
     out: bool,
     /// There is nothing wrong with it, it is no fragment and in no VLAN.
     plain: bool,
@@ -132,14 +133,14 @@ impl Packet<'_> {
     #[inline(always)]
     fn is_dhcp(&self, class: Class, client: u32, server: u32) -> bool {
         let (client, server) = (flags::PRESENT_L4 | client, flags::PRESENT_L4 | server);
-        self.class as u32 == class as u32
+        self.class == class as u32
             && self.ports() == if self.out { (client, server) } else { (server, client) }
     }
 
     /// The type of an ICMPv6 message, or 0.
     #[inline(always)]
     fn icmp6(&self) -> u32 {
-        if self.class as u32 == Class::Ipv6Icmp as u32 { self.key.get(word::SRC_PORT) & 0xff } else { 0 }
+        if self.class == Class::Ipv6Icmp as u32 { self.key.get(word::SRC_PORT) & 0xff } else { 0 }
     }
 }
 
@@ -179,13 +180,14 @@ pub fn identify<W: Words>(
     identity.lesson = forget::<1>(identity.lesson as usize, zero) as u32;
     let plain = sound && key.get(word::VLAN) == 0 && key.get(word::FLAGS) & flags::FRAGMENT == 0;
     let plain = forget::<1>(usize::from(plain), zero) != 0;
-    let packet = Packet { record, key, class, out, plain, mac, now };
+    let number = forget::<15>(class as usize, zero) as u32;
+    let packet = Packet { record, key, class: number, out, plain, mac, now };
     let learns = record.flags & (record_flags::LEARN_IP4 | record_flags::LEARN_IP6);
-    if class.is_ipv4() || class as u32 == Class::Arp as u32 {
+    if number < Class::Ipv6Tcp as u32 || number == Class::Arp as u32 {
         if learns & record_flags::LEARN_IP4 != 0 {
             identify4(words, &packet, &mut identity);
         }
-    } else if class.is_ipv6() {
+    } else if number < Class::Arp as u32 {
         if learns & record_flags::LEARN_IP6 != 0 {
             identify6(words, &packet, &mut identity);
         }
@@ -284,7 +286,7 @@ fn identify4<W: Words>(words: &W, packet: &Packet<'_>, identity: &mut Identity) 
     if seen & found::KNOWN != 0 {
         return;
     }
-    if packet.class as u32 == Class::Arp as u32 && packet.any() {
+    if packet.class == Class::Arp as u32 && packet.any() {
         // Address conflict detection (RFC 5227): whether the address is free, and that it is not.
         let addresses = key.get(word::FLAGS) & flags::ARP_ADDRESSES != 0;
         let probe = addresses && key.get(word::PROTOCOL) == 1 && source == 0 && packet.is_from_guest();
@@ -413,7 +415,7 @@ fn tells_ip4(packet: &Packet<'_>) -> bool {
     if address >> 24 == 0 || address >> 16 == 0xa9fe {
         return false;
     }
-    packet.class as u32 != Class::Arp as u32 || sends_for_itself(packet)
+    packet.class != Class::Arp as u32 || sends_for_itself(packet)
 }
 
 /// Whether the sender in an ARP packet is the frame's.
