@@ -5,6 +5,7 @@
 //!
 //! [`Report`]: report::Report
 
+pub mod bed;
 pub mod host;
 pub mod machine;
 pub mod output;
@@ -15,4 +16,6 @@ pub mod progress;
 pub mod report;
 pub mod sample;
 pub mod scale;
+pub mod state;
+pub mod timing;
 pub mod update;

@@ -1,6 +1,7 @@
 //! Tests on real taps in network namespaces; see `tests/`.
 
 pub mod cli;
+pub mod conversation;
 pub mod followed;
 pub mod frames;
 pub mod generate;

@@ -30,7 +30,6 @@ mod measure;
 mod path;
 mod program;
 mod subject;
-mod timing;
 mod traffic;
 
 use anyhow::{Result, bail};
@@ -42,9 +41,9 @@ use filter_tests::rulesets::Flavour;
 use crate::parts::Options;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::timing::Effort;
 use case::Case;
 use measure::Plan;
-use timing::Effort;
 use traffic::Amount;
 
 const PART: &str = "packet";

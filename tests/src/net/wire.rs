@@ -104,12 +104,27 @@ impl Wire {
     /// # Panics
     /// If the device takes no super-frames.
     pub fn segments(&self, frame: &[u8], segmentation: Segmentation) -> Vec<u8> {
-        const NEEDS_CHECKSUM: u8 = 1;
         const TCP_IPV4: u8 = 1;
-        assert!(self.vnet_hdr, "only a tap with headers of its own takes super-frames");
-        let mut message = vec![NEEDS_CHECKSUM, TCP_IPV4];
+        self.with_checksum_left(frame, TCP_IPV4, segmentation, 16)
+    }
+
+    /// A frame with TCP or UDP over IPv4 without options whose checksum, at that place of the upper layer's header, is
+    /// left to whoever sends it on; as the device takes it.
+    ///
+    /// # Panics
+    /// If the device takes no such frames.
+    pub fn unsummed(&self, frame: &[u8], place: u16) -> Vec<u8> {
+        const WHOLE: u8 = 0;
+        self.with_checksum_left(frame, WHOLE, Segmentation::default(), place)
+    }
+
+    fn with_checksum_left(&self, frame: &[u8], kind: u8, segmentation: Segmentation, place: u16) -> Vec<u8> {
+        const NEEDS_CHECKSUM: u8 = 1;
+        const START: u16 = 34;
+        assert!(self.vnet_hdr, "only a tap with headers of its own takes such frames");
+        let mut message = vec![NEEDS_CHECKSUM, kind];
         // Header length, segment size, start and offset of the checksum: in the host's byte order.
-        for field in [segmentation.headers, segmentation.size, 34, 16] {
+        for field in [segmentation.headers, segmentation.size, START, place] {
             message.extend(field.to_ne_bytes());
         }
         message.extend(frame);

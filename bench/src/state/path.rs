@@ -1,0 +1,248 @@
+//! What following connections adds to a frame's way from a tap over a bridge to another tap.
+
+use anyhow::{Context, Result};
+use filter_common::Direction;
+use filter_tests::conversation::Protocol;
+
+use super::PART;
+use super::filter::{self, Contender, NONE, OURS, PAIRS};
+use super::service::{SERVICES, Service, checksum_place};
+use crate::bed::{Bed, Effort, Source};
+use crate::parts::Options;
+use crate::progress::Progress;
+use crate::report::{Measurement, Report};
+
+/// How many connections are open.
+const FLOWS: [u32; 4] = [1, 4096, 65_536, 1_000_000];
+/// Frames that each open a connection, or are refused: more than two samples take.
+const OPENINGS: u32 = 65_536;
+/// Pieces of each connection that follow each other, where there are few: so that not each seems to be sent again.
+const PIECES: u32 = 64;
+
+const _: () = assert!(OPENINGS as usize > 2 * Source::MOST);
+
+/// What is sent while time is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Data of open connections.
+    Established(Protocol),
+    /// First packets that are refused, beside open connections.
+    Refused,
+    /// First packets that open connections, beside none.
+    New,
+}
+
+impl Kind {
+    const ALL: [Self; 4] =
+        [Self::Established(Protocol::Tcp), Self::Established(Protocol::Udp), Self::Refused, Self::New];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Established(Protocol::Tcp) => "tcp-64",
+            Self::Established(Protocol::Udp) => "udp-64",
+            Self::Refused => "refused",
+            Self::New => "new",
+        }
+    }
+
+    /// Who is spoken with where it goes this way.
+    fn service(self, direction: Direction) -> Service {
+        let fits = |service: &&Service| match self {
+            // Established ones are those that the virtual machine serves.
+            Self::Established(protocol) => service.protocol == protocol && service.opened == Direction::In,
+            Self::Refused | Self::New => service.protocol == Protocol::Tcp && service.opened == direction,
+        };
+        *SERVICES.iter().find(fits).unwrap_or(&SERVICES[0])
+    }
+
+    /// The frames, as they are written one after another.
+    fn messages(self, bed: &Bed, direction: Direction, flows: u32) -> Vec<Vec<u8>> {
+        let service = self.service(direction);
+        let message = |frame: Vec<u8>| bed.unsummed(direction, &frame, checksum_place(service.protocol));
+        match self {
+            Self::Established(_) => {
+                let pieces = (PIECES / flows).max(2);
+                let piece = |number| (0..flows).map(move |flow| service.conversation(flow).piece(direction, number));
+                (0..pieces).flat_map(piece).map(message).collect()
+            }
+            Self::Refused => (0..OPENINGS).map(|number| message(service.refused(number).first())).collect(),
+            Self::New => (0..OPENINGS).map(|number| message(service.conversation(number).first())).collect(),
+        }
+    }
+}
+
+/// Measures it.
+pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let sizes = if options.quick { &FLOWS[..2] } else { &FLOWS[..] };
+    let mut contenders = filter::all()?;
+    let mut progress = Progress::new(PART, sizes.len() * (contenders.len() + Kind::ALL.len()));
+    for &flows in sizes {
+        let installed = install(&mut contenders, flows, report, &mut progress)?;
+        for kind in Kind::ALL {
+            if kind == Kind::New && flows != sizes[0] {
+                continue;
+            }
+            progress.step(&format!("{} with {flows} connections", kind.name()));
+            let times = of_kind(&mut contenders, &installed, kind, flows, Effort::of(options))
+                .with_context(|| format!("{} with {flows} connections", kind.name()))?;
+            for (direction, times) in Direction::ALL.into_iter().zip(times) {
+                add(&contenders, &times, kind, direction, flows, report);
+            }
+        }
+        for position in installed {
+            let Contender { filter, bed, .. } = &mut contenders[position];
+            filter.remove(bed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has all of them put their rules in force: the positions of those that did.
+fn install(
+    contenders: &mut [Contender],
+    flows: u32,
+    report: &mut Report,
+    progress: &mut Progress,
+) -> Result<Vec<usize>> {
+    let mut installed = Vec::new();
+    // What is checked, and a sample that opens connections, need room as well.
+    let room = flows.max(OPENINGS) + OPENINGS;
+    for (position, contender) in contenders.iter_mut().enumerate() {
+        progress.step(&format!("{}, room for {flows} connections", contender.name));
+        let name = contender.name;
+        let mut refused = |what: String| report.note(format!("{PART}: {name} is not measured: {what}"));
+        if let Some(most) = contender.filter.most().filter(|most| *most < flows) {
+            refused(format!("{flows} connections are more than net.netfilter.nf_conntrack_max, {most}"));
+            continue;
+        }
+        if let Err(error) = contender.filter.install(&contender.bed, room) {
+            refused(format!("{error:#}"));
+            continue;
+        }
+        match contender.check() {
+            Ok(()) => installed.push(position),
+            // A way that does not work without filter, or a filter of ours that errs, is not worth measuring.
+            Err(error) if [NONE, OURS.0, OURS.1].contains(&position) => return Err(error.context(name)),
+            Err(error) => {
+                contender.filter.remove(&contender.bed)?;
+                refused(format!("{error:#}"));
+            }
+        }
+    }
+    Ok(installed)
+}
+
+/// A list of samples for each contender, by its position.
+type Times = Vec<(usize, Vec<f64>)>;
+
+/// Measures one kind in both directions, with so many open connections.
+fn of_kind(
+    contenders: &mut [Contender],
+    installed: &[usize],
+    kind: Kind,
+    flows: u32,
+    effort: Effort,
+) -> Result<[Times; 2]> {
+    for &position in installed {
+        let contender = &mut contenders[position];
+        prepare(contender, kind, flows).with_context(|| contender.name)?;
+    }
+    let mut of_both = Direction::ALL.map(|_| Times::new());
+    for (direction, times) in Direction::ALL.into_iter().zip(&mut of_both) {
+        *times = installed.iter().map(|&position| (position, Vec::with_capacity(effort.rounds))).collect();
+        let Some(&first) = installed.first() else { continue };
+        let messages = kind.messages(&contenders[first].bed, direction, flows);
+        let mut turns: Vec<Turn<'_>> = contenders
+            .iter_mut()
+            .enumerate()
+            .filter(|(position, _)| installed.contains(position))
+            .map(|(_, Contender { filter, bed, .. })| {
+                Ok(Turn { filter, source: Source::new(bed, direction, &messages, effort)?, bed })
+            })
+            .collect::<Result<_>>()?;
+        for round in 0..effort.rounds {
+            for turn in 0..turns.len() {
+                let which = (turn + round) % turns.len();
+                let Turn { filter, bed, source } = &mut turns[which];
+                if kind == Kind::New {
+                    filter.forget(bed)?;
+                }
+                times[which].1.push(source.sample()?);
+            }
+        }
+    }
+    for &position in installed {
+        let contender = &mut contenders[position];
+        if kind != Kind::New {
+            contender.knows(u64::from(flows)).with_context(|| format!("{} at the end", contender.name))?;
+        }
+        contender.filter.forget(&contender.bed)?;
+    }
+    Ok(of_both)
+}
+
+/// Who is measured in one direction.
+struct Turn<'a> {
+    filter: &'a mut Box<dyn filter::Filter>,
+    bed: &'a Bed,
+    source: Source<'a>,
+}
+
+/// Opens the connections, and fills the queues at both ends.
+fn prepare(contender: &mut Contender, kind: Kind, flows: u32) -> Result<()> {
+    let open = match kind {
+        Kind::Established(_) => kind,
+        Kind::Refused | Kind::New => Kind::Established(Protocol::Udp),
+    };
+    let service = open.service(Direction::In);
+    let Contender { filter, bed, .. } = contender;
+    filter.forget(bed)?;
+    let write = |direction: Direction, frame: &[u8]| {
+        let message = bed.unsummed(direction, frame, checksum_place(service.protocol));
+        bed.time(direction, [message].iter()).map(drop)
+    };
+    for flow in 0..flows {
+        for (direction, frame) in service.conversation(flow).opening() {
+            write(direction, &frame)?;
+        }
+    }
+    contender.knows(u64::from(flows)).context("after they were opened")?;
+    for direction in Direction::ALL {
+        contender.bed.fill(direction, &open.messages(&contender.bed, direction, 1))?;
+    }
+    Ok(())
+}
+
+/// What the whole way costs, and what following connections adds.
+fn add(
+    contenders: &[Contender],
+    times: &Times,
+    kind: Kind,
+    direction: Direction,
+    flows: u32,
+    report: &mut Report,
+) {
+    let group = format!("path-{}-{direction}", kind.name());
+    let added = format!("{group}-added");
+    let measurement = |group: &str, series: &str, samples: Vec<f64>| Measurement {
+        part: PART,
+        group: group.to_owned(),
+        series: series.to_owned(),
+        x: f64::from(flows),
+        x_unit: "connections",
+        unit: "ns",
+        samples,
+    };
+    report.compare_with(PART, &group, contenders[NONE].name);
+    report.compare_with(PART, &added, contenders[OURS.0].name);
+    for (position, samples) in times {
+        report.add(measurement(&group, contenders[*position].name, samples.clone()));
+    }
+    let of = |position| times.iter().find(|(other, _)| *other == position).map(|(_, samples)| samples);
+    for (following, packets) in PAIRS {
+        if let (Some(following_times), Some(packets)) = (of(following), of(packets)) {
+            let more = following_times.iter().zip(packets).map(|(with, without)| with - without);
+            report.add(measurement(&added, contenders[following].name, more.collect()));
+        }
+    }
+}
