@@ -147,10 +147,8 @@ mod tests {
     fn numbered_ones_differ() {
         for opened in Direction::ALL {
             let of = |number| Conversation::numbered(Protocol::Udp, opened, 53, number);
-            let all: HashSet<_> = (0..1 << 20)
-                .map(of)
-                .map(|one| (one.other, one.vm_port, one.other_port))
-                .collect();
+            let all: HashSet<_> =
+                (0..1 << 20).map(of).map(|one| (one.other, one.vm_port, one.other_port)).collect();
             assert_eq!(all.len(), 1 << 20, "{opened}");
         }
     }

@@ -125,7 +125,10 @@ impl Bed {
     /// From now on the bridge asks the firewall of IP (`br_netfilter`).
     pub fn call_iptables(&self) -> Result<()> {
         self.namespace.run(|| {
-            ensure!(Path::new(BRIDGE).is_dir(), "bridges do not call iptables: load the module `br_netfilter`");
+            ensure!(
+                Path::new(BRIDGE).is_dir(),
+                "bridges do not call iptables: load the module `br_netfilter`"
+            );
             for family in ["iptables", "ip6tables"] {
                 let file = format!("{BRIDGE}/bridge-nf-call-{family}");
                 fs::write(&file, "1").with_context(|| file)?;

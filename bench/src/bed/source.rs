@@ -41,12 +41,7 @@ impl<'a> Source<'a> {
     /// Finds out how many of the messages, of which there is at least one, make a sample.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the quotient is bounded")]
     #[allow(clippy::cast_precision_loss, reason = "a few thousand frames")]
-    pub fn new(
-        bed: &'a Bed,
-        direction: Direction,
-        messages: &'a [Vec<u8>],
-        effort: Effort,
-    ) -> Result<Self> {
+    pub fn new(bed: &'a Bed, direction: Direction, messages: &'a [Vec<u8>], effort: Effort) -> Result<Self> {
         const LEAST: f64 = 16.0;
         const TRIAL: usize = 16;
         let each = bed.time(direction, messages.iter().cycle().take(TRIAL))?;

@@ -89,12 +89,7 @@ pub fn measure(
 }
 
 /// The queue at the other end is full when the first kind of a direction was measured, and stays so.
-fn source<'a>(
-    bed: &'a Bed,
-    flow: &Flow,
-    messages: &'a [Vec<u8>],
-    effort: Effort,
-) -> Result<Source<'a>> {
+fn source<'a>(bed: &'a Bed, flow: &Flow, messages: &'a [Vec<u8>], effort: Effort) -> Result<Source<'a>> {
     if flow.kind == Kind::Latest {
         bed.fill(flow.direction, messages)?;
     }

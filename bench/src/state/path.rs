@@ -5,7 +5,7 @@ use filter_common::Direction;
 use filter_tests::conversation::Protocol;
 
 use super::PART;
-use super::filter::{self, Contender, NONE, OURS, PAIRS};
+use super::filter::{self, Contender, NONE, PAIRS, Pair};
 use super::service::{SERVICES, Service, checksum_place};
 use crate::bed::{Bed, Effort, Source};
 use crate::parts::Options;
@@ -33,8 +33,13 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] =
-        [Self::Established(Protocol::Tcp), Self::Established(Protocol::Udp), Self::Refused, Self::New];
+    /// What is measured beside which open connections. Those that are new are measured last, because all are forgotten
+    /// between two samples of them.
+    const BESIDE: [(Protocol, &'static [Self]); 2] = [
+        (Protocol::Tcp, &[Self::Established(Protocol::Tcp)]),
+        (Protocol::Udp, &[Self::Established(Protocol::Udp), Self::Refused, Self::New]),
+    ];
+    const COUNT: usize = 4;
 
     const fn name(self) -> &'static str {
         match self {
@@ -62,7 +67,8 @@ impl Kind {
         match self {
             Self::Established(_) => {
                 let pieces = (PIECES / flows).max(2);
-                let piece = |number| (0..flows).map(move |flow| service.conversation(flow).piece(direction, number));
+                let piece =
+                    |number| (0..flows).map(move |flow| service.conversation(flow).piece(direction, number));
                 (0..pieces).flat_map(piece).map(message).collect()
             }
             Self::Refused => (0..OPENINGS).map(|number| message(service.refused(number).first())).collect(),
@@ -75,18 +81,25 @@ impl Kind {
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let sizes = if options.quick { &FLOWS[..2] } else { &FLOWS[..] };
     let mut contenders = filter::all()?;
-    let mut progress = Progress::new(PART, sizes.len() * (contenders.len() + Kind::ALL.len()));
+    let mut progress = Progress::new(PART, sizes.len() * (contenders.len() + Kind::COUNT));
     for &flows in sizes {
         let installed = install(&mut contenders, flows, report, &mut progress)?;
-        for kind in Kind::ALL {
-            if kind == Kind::New && flows != sizes[0] {
-                continue;
-            }
-            progress.step(&format!("{} with {flows} connections", kind.name()));
-            let times = of_kind(&mut contenders, &installed, kind, flows, Effort::of(options))
-                .with_context(|| format!("{} with {flows} connections", kind.name()))?;
-            for (direction, times) in Direction::ALL.into_iter().zip(times) {
-                add(&contenders, &times, kind, direction, flows, report);
+        for (open, kinds) in Kind::BESIDE {
+            let kinds = kinds.iter().filter(|kind| **kind != Kind::New || flows == sizes[0]);
+            for (number, &kind) in kinds.enumerate() {
+                let about = || format!("{} with {flows} connections", kind.name());
+                progress.step(&about());
+                if number == 0 {
+                    for &position in &installed {
+                        let contender = &mut contenders[position];
+                        prepare(contender, open, flows).with_context(|| contender.name)?;
+                    }
+                }
+                let times = of_kind(&mut contenders, &installed, kind, flows, Effort::of(options))
+                    .with_context(about)?;
+                for (direction, times) in Direction::ALL.into_iter().zip(times) {
+                    add(&contenders, &times, kind, direction, flows, report);
+                }
             }
         }
         for position in installed {
@@ -110,7 +123,12 @@ fn install(
     for (position, contender) in contenders.iter_mut().enumerate() {
         progress.step(&format!("{}, room for {flows} connections", contender.name));
         let name = contender.name;
-        let mut refused = |what: String| report.note(format!("{PART}: {name} is not measured: {what}"));
+        let mut refused = |what: String| {
+            let note = format!("{PART}: {name} is not measured: {what}");
+            if !report.notes.contains(&note) {
+                report.note(note);
+            }
+        };
         if let Some(most) = contender.filter.most().filter(|most| *most < flows) {
             refused(format!("{flows} connections are more than net.netfilter.nf_conntrack_max, {most}"));
             continue;
@@ -122,7 +140,9 @@ fn install(
         match contender.check() {
             Ok(()) => installed.push(position),
             // A way that does not work without filter, or a filter of ours that errs, is not worth measuring.
-            Err(error) if [NONE, OURS.0, OURS.1].contains(&position) => return Err(error.context(name)),
+            Err(error) if [NONE, PAIRS[0].with, PAIRS[0].without].contains(&position) => {
+                return Err(error.context(name));
+            }
             Err(error) => {
                 contender.filter.remove(&contender.bed)?;
                 refused(format!("{error:#}"));
@@ -143,10 +163,6 @@ fn of_kind(
     flows: u32,
     effort: Effort,
 ) -> Result<[Times; 2]> {
-    for &position in installed {
-        let contender = &mut contenders[position];
-        prepare(contender, kind, flows).with_context(|| contender.name)?;
-    }
     let mut of_both = Direction::ALL.map(|_| Times::new());
     for (direction, times) in Direction::ALL.into_iter().zip(&mut of_both) {
         *times = installed.iter().map(|&position| (position, Vec::with_capacity(effort.rounds))).collect();
@@ -171,12 +187,9 @@ fn of_kind(
             }
         }
     }
-    for &position in installed {
-        let contender = &mut contenders[position];
-        if kind != Kind::New {
-            contender.knows(u64::from(flows)).with_context(|| format!("{} at the end", contender.name))?;
-        }
-        contender.filter.forget(&contender.bed)?;
+    for &position in installed.iter().filter(|_| kind != Kind::New) {
+        let contender = &contenders[position];
+        contender.knows(u64::from(flows)).with_context(|| format!("{} at the end", contender.name))?;
     }
     Ok(of_both)
 }
@@ -188,27 +201,20 @@ struct Turn<'a> {
     source: Source<'a>,
 }
 
-/// Opens the connections, and fills the queues at both ends.
-fn prepare(contender: &mut Contender, kind: Kind, flows: u32) -> Result<()> {
-    let open = match kind {
-        Kind::Established(_) => kind,
-        Kind::Refused | Kind::New => Kind::Established(Protocol::Udp),
-    };
-    let service = open.service(Direction::In);
-    let Contender { filter, bed, .. } = contender;
-    filter.forget(bed)?;
-    let write = |direction: Direction, frame: &[u8]| {
-        let message = bed.unsummed(direction, frame, checksum_place(service.protocol));
-        bed.time(direction, [message].iter()).map(drop)
-    };
+/// Opens connections, and fills the queues at both ends.
+fn prepare(contender: &mut Contender, protocol: Protocol, flows: u32) -> Result<()> {
+    let kind = Kind::Established(protocol);
+    let service = kind.service(Direction::In);
+    contender.filter.forget(&contender.bed)?;
     for flow in 0..flows {
         for (direction, frame) in service.conversation(flow).opening() {
-            write(direction, &frame)?;
+            let message = contender.bed.unsummed(direction, &frame, checksum_place(protocol));
+            contender.bed.time(direction, std::iter::once(&message))?;
         }
     }
     contender.knows(u64::from(flows)).context("after they were opened")?;
     for direction in Direction::ALL {
-        contender.bed.fill(direction, &open.messages(&contender.bed, direction, 1))?;
+        contender.bed.fill(direction, &kind.messages(&contender.bed, direction, 1))?;
     }
     Ok(())
 }
@@ -234,15 +240,15 @@ fn add(
         samples,
     };
     report.compare_with(PART, &group, contenders[NONE].name);
-    report.compare_with(PART, &added, contenders[OURS.0].name);
+    report.compare_with(PART, &added, PAIRS[0].name);
     for (position, samples) in times {
         report.add(measurement(&group, contenders[*position].name, samples.clone()));
     }
     let of = |position| times.iter().find(|(other, _)| *other == position).map(|(_, samples)| samples);
-    for (following, packets) in PAIRS {
-        if let (Some(following_times), Some(packets)) = (of(following), of(packets)) {
-            let more = following_times.iter().zip(packets).map(|(with, without)| with - without);
-            report.add(measurement(&added, contenders[following].name, more.collect()));
+    for Pair { name, with, without } in PAIRS {
+        if let (Some(with), Some(without)) = (of(with), of(without)) {
+            let more = with.iter().zip(without).map(|(with, without)| with - without);
+            report.add(measurement(&added, name, more.collect()));
         }
     }
 }

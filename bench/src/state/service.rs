@@ -121,8 +121,10 @@ pub(super) fn iptables(about: About) -> String {
     )
 }
 
-/// Input of `nft -f`: as few rules as there can be, with sets. What is established passes at the first one.
-pub(super) fn nft(about: About) -> String {
+/// Input of `nft -f`: as few rules as there can be, with sets. What is established passes at the first one, where rules
+/// are about connections. If they are not, but connections are to be followed, a rule asks for them that no packet gets
+/// to.
+pub(super) fn nft(about: About, followed: bool) -> String {
     let list = |opened: Direction, side: &str| {
         let of = SERVICES.iter().filter(|service| service.opened == opened);
         let list: Vec<String> =
@@ -143,8 +145,9 @@ pub(super) fn nft(about: About) -> String {
                 .concat()
         ),
     };
+    let asking = if followed { "chain nowhere {\nct state new accept\n}\n" } else { "" };
     format!(
-        "table ip bench {{\nchain forward {{\ntype filter hook forward priority 0; policy drop;\n{rules}}}\n}}\n"
+        "table ip bench {{\n{asking}chain forward {{\ntype filter hook forward priority 0; policy drop;\n{rules}}}\n}}\n"
     )
 }
 
@@ -158,7 +161,7 @@ mod tests {
     fn rules_about_connections_say_so_and_others_do_not() {
         for (about, says) in [(About::Packets, false), (About::Connections, true)] {
             assert_eq!(iptables(about).contains("--ctstate"), says);
-            assert_eq!(nft(about).contains("ct state"), says);
+            assert_eq!(nft(about, says).contains("ct state"), says);
             assert_ne!(profile("bench", about).contains("statematch"), says);
         }
     }

@@ -20,8 +20,8 @@ pub use ip::{
 pub use link::{Arp, Tag, bpdu, ether_type, ethernet, llc, snap, tagged, topology_change};
 pub use segment::{Sctp, Tcp, chunk, flag};
 pub use upper::{
-    advertisement, dccp, dhcp, icmp, icmp6, icmp6_error, icmp_error, igmp, link_layer, options, redirect, router_advertisement,
-    router_solicitation, sctp, solicitation, tcp, udp, udp_lite, with_options,
+    advertisement, dccp, dhcp, icmp, icmp_error, icmp6, icmp6_error, igmp, link_layer, options, redirect,
+    router_advertisement, router_solicitation, sctp, solicitation, tcp, udp, udp_lite, with_options,
 };
 
 /// A MAC address.

@@ -62,44 +62,56 @@ pub(super) struct Contender {
     pub name: &'static str,
     /// What its rules are about; nothing where there are none.
     pub about: Option<About>,
+    /// Whether connections are followed there.
+    pub follows: bool,
     pub filter: Box<dyn Filter>,
     pub bed: Bed,
 }
 
-/// Those about connections, and who has the same rules about packets: positions among [`all`].
-pub(super) const PAIRS: [(usize, usize); 3] = [(2, 1), (4, 3), (6, 5)];
+/// What following connections adds, by whom: positions among [`all`], with connections and without.
+pub(super) struct Pair {
+    /// Its name in tables and plots.
+    pub name: &'static str,
+    pub with: usize,
+    pub without: usize,
+}
+
 /// The one without rules.
 pub(super) const NONE: usize = 0;
-/// The pair that others are compared with.
-pub(super) const OURS: (usize, usize) = PAIRS[0];
+/// All pairs. The first is the one that others are compared with.
+pub(super) const PAIRS: [Pair; 3] = [
+    Pair { name: "filter-ctl", with: 2, without: 1 },
+    Pair { name: "nf_conntrack, iptables", with: 4, without: 3 },
+    // The same rules, which ask for no connection: it is the least that it can cost.
+    Pair { name: "nf_conntrack alone", with: 6, without: 5 },
+];
 
 /// All of them.
 pub(super) fn all() -> Result<Vec<Contender>> {
-    let about = |about| -> [Box<dyn Filter>; 3] {
-        [
-            Box::new(FilterCtl::new(about)),
-            Box::new(Netfilter { tool: Tool::Iptables, about }),
-            Box::new(Netfilter { tool: Tool::Nft, about }),
-        ]
+    use About::{Connections, Packets};
+    let ours = |name, about| {
+        Contender::new(name, Some(about), about == Connections, Box::new(FilterCtl::new(about)))
     };
-    let [ours, iptables, nft] = about(About::Packets);
-    let [ours_following, iptables_following, nft_following] = about(About::Connections);
-    let (packets, connections) = (Some(About::Packets), Some(About::Connections));
-    let list: Vec<(&'static str, Option<About>, Box<dyn Filter>)> = vec![
-        ("none", None, Box::new(Nothing)),
-        ("filter-ctl, packets", packets, ours),
-        ("filter-ctl, connections", connections, ours_following),
-        ("iptables, packets", packets, iptables),
-        ("iptables, nf_conntrack", connections, iptables_following),
-        ("nft, packets", packets, nft),
-        ("nft, nf_conntrack", connections, nft_following),
-    ];
-    list.into_iter()
-        .map(|(name, about, filter)| Ok(Contender { name, about, filter, bed: Bed::new()? }))
-        .collect()
+    let kernel = |name, tool, about, followed| {
+        Contender::new(name, Some(about), followed, Box::new(Netfilter { tool, about, followed }))
+    };
+    Ok(vec![
+        Contender::new("none", None, false, Box::new(Nothing))?,
+        ours("filter-ctl, packets", Packets)?,
+        ours("filter-ctl, connections", Connections)?,
+        kernel("iptables, packets", Tool::Iptables, Packets, false)?,
+        kernel("iptables, connections", Tool::Iptables, Connections, true)?,
+        kernel("nft, packets", Tool::Nft, Packets, false)?,
+        kernel("nft, packets, followed", Tool::Nft, Packets, true)?,
+        kernel("nft, connections", Tool::Nft, Connections, true)?,
+    ])
 }
 
 impl Contender {
+    fn new(name: &'static str, about: Option<About>, follows: bool, filter: Box<dyn Filter>) -> Result<Self> {
+        Ok(Self { name, about, follows, filter, bed: Bed::new()? })
+    }
+
     /// Whether the frame arrives.
     fn verdict(&self, conversation: &Conversation, direction: Direction, frame: &[u8]) -> Result<Verdict> {
         let message = self.bed.unsummed(direction, frame, checksum_place(conversation.protocol));
@@ -114,7 +126,10 @@ impl Contender {
         expected: Verdict,
     ) -> Result<()> {
         let found = self.verdict(conversation, direction, frame)?;
-        ensure!(found == expected, "its verdict is wrong: {found} of {what} going {direction}: {conversation:?}");
+        ensure!(
+            found == expected,
+            "its verdict is wrong: {found} of {what} going {direction}: {conversation:?}"
+        );
         Ok(())
     }
 
@@ -151,7 +166,7 @@ impl Contender {
 
     /// It knows so many connections, if it follows any; else none.
     pub(super) fn knows(&self, connections: u64) -> Result<()> {
-        let expected = if self.about == Some(About::Connections) { connections } else { 0 };
+        let expected = if self.follows { connections } else { 0 };
         let found = self.filter.connections(&self.bed)?;
         ensure!(found == expected, "it knows {found} connections, not {expected}");
         Ok(())

@@ -30,6 +30,8 @@ pub(super) enum Tool {
 pub(super) struct Netfilter {
     pub tool: Tool,
     pub about: About,
+    /// Whether the kernel follows connections: it has to, if rules are about them.
+    pub followed: bool,
 }
 
 impl Filter for Netfilter {
@@ -44,7 +46,7 @@ impl Filter for Netfilter {
         })?;
         match self.tool {
             Tool::Iptables => bed.load("iptables-restore", &[], &service::iptables(self.about)),
-            Tool::Nft => bed.load("nft", &["-f", "-"], &service::nft(self.about)),
+            Tool::Nft => bed.load("nft", &["-f", "-"], &service::nft(self.about, self.followed)),
         }
     }
 
@@ -60,8 +62,7 @@ impl Filter for Netfilter {
     }
 
     fn most(&self) -> Option<u32> {
-        let most = (self.about == About::Connections).then(|| number("max"))?;
-        most.ok()
+        if self.followed { number("max").ok() } else { None }
     }
 
     fn connections(&self, bed: &Bed) -> Result<u64> {
@@ -69,10 +70,7 @@ impl Filter for Netfilter {
     }
 
     fn forget(&mut self, bed: &Bed) -> Result<()> {
-        match self.about {
-            About::Packets => Ok(()),
-            About::Connections => bed.load("conntrack", &["--flush"], ""),
-        }
+        if self.followed { bed.load("conntrack", &["--flush"], "") } else { Ok(()) }
     }
 }
 
