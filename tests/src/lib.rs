@@ -6,6 +6,7 @@ pub mod followed;
 pub mod frames;
 pub mod generate;
 pub mod golden;
+pub mod hosts;
 pub mod libvirt;
 pub mod measured;
 pub mod net;

@@ -79,7 +79,8 @@ impl Bed {
     /// A frame as its sender writes it whose guest, or network card, left the checksum at that place of TCP or UDP
     /// over IPv4 to be filled in, or has seen that it is right: nobody adds up its bytes on the way.
     pub fn unsummed(&self, direction: Direction, frame: &[u8], place: u16) -> Vec<u8> {
-        self.ends(direction).0.unsummed(frame, place)
+        const UPPER: u16 = 34;
+        self.ends(direction).0.unfinished(frame, UPPER, place)
     }
 
     /// Whether the packet arrives.
