@@ -13,8 +13,8 @@ use std::process::Command;
 pub use cable::{Cable, Way};
 pub use far::{Far, NARROW};
 pub use sockets::{
-    A_MOMENT, Echo, abort, answer_datagrams, bulk, connect, datagram_socket, is_answered, listen, ping,
-    ping_passes, start_connecting,
+    A_MOMENT, Echo, abort, answer_datagrams, bulk, connect, datagram_socket, heard, is_answered, listen,
+    ping, ping_passes, said, start_connecting,
 };
 
 use crate::net::{self, Namespace, Wire, ip, until};

@@ -54,6 +54,18 @@ pub fn abort(stream: TcpStream) {
     drop(stream);
 }
 
+/// Says something over a connection whose other end is there, too, and hears it there.
+///
+/// # Panics
+/// If it does not arrive.
+pub fn said(mut from: &TcpStream, mut to: &TcpStream, what: &[u8]) {
+    to.set_read_timeout(Some(SOON)).expect("a time");
+    from.write_all(what).expect("it is sent");
+    let mut heard = vec![0; what.len()];
+    to.read_exact(&mut heard).expect("it arrives");
+    assert_eq!(heard, what);
+}
+
 /// Sends so many bytes over a connection that is accepted in another thread, and waits until the other side says that
 /// all of them are there. `server` and `client` do their part in namespaces of their own.
 ///
@@ -97,9 +109,7 @@ pub fn bulk(listener: &TcpListener, client: impl FnOnce() -> TcpStream, length: 
 /// # Panics
 /// If the host has no such address, or somebody has that port.
 pub fn datagram_socket(at: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind(at).unwrap_or_else(|error| panic!("{at}: {error}"));
-    socket.set_read_timeout(Some(SOON)).expect("a time");
-    socket
+    UdpSocket::bind(at).unwrap_or_else(|error| panic!("{at}: {error}"))
 }
 
 /// Gives datagrams back to whoever sends them, until it is dropped.
@@ -117,13 +127,14 @@ pub fn answer_datagrams(socket: UdpSocket) -> Echo {
     let shared = socket.try_clone().expect("a socket can be shared");
     let thread = thread::spawn(move || {
         shared.set_read_timeout(None).expect("no time");
-        let mut buffer = [0; 2048];
-        while let Ok((length, from)) = shared.recv_from(&mut buffer) {
-            if length == 0 {
-                return;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match shared.recv_from(&mut buffer) {
+                // An answer that cannot be sent is missed by who waits for it.
+                Ok((length @ 1.., from)) => drop(shared.send_to(&buffer[..length], from)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok((0, _)) | Err(_) => return,
             }
-            // An answer that cannot be sent is missed by who waits for it.
-            let _ = shared.send_to(&buffer[..length], from);
         }
     });
     Echo { socket, thread: Some(thread) }
@@ -139,24 +150,42 @@ impl Drop for Echo {
     }
 }
 
+/// The next datagram, if one comes in time.
+///
+/// # Panics
+/// If the socket is told of an error.
+pub fn heard(socket: &UdpSocket, within: Duration) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + within;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        socket.set_read_timeout(Some(left)).expect("a time");
+        match socket.recv(&mut buffer) {
+            Ok(length) => return Some(buffer[..length].to_vec()),
+            // A call with a time is not begun again by itself.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(error) => panic!("waiting for a datagram: {error}"),
+        }
+    }
+}
+
 /// Sends a message and waits for the answer that is `expected`.
 fn exchange(socket: &UdpSocket, message: &[u8], within: Duration, expected: impl Fn(&[u8]) -> bool) -> bool {
     socket.send(message).expect("it is sent");
     let deadline = Instant::now() + within;
-    let mut buffer = [0; 2048];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
-        }
-        socket.set_read_timeout(Some(left)).expect("a time");
-        match socket.recv(&mut buffer) {
-            Ok(length) if expected(&buffer[..length]) => return true,
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => panic!("no answer: {error}"),
+    while let Some(seen) = heard(socket, deadline.saturating_duration_since(Instant::now())) {
+        if expected(&seen) {
+            return true;
         }
     }
+    false
 }
 
 /// Whether a datagram from a connected socket is given back within that time.
