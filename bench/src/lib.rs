@@ -7,6 +7,7 @@
 
 pub mod bed;
 pub mod host;
+mod loaded;
 pub mod machine;
 pub mod output;
 pub mod packet;

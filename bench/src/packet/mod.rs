@@ -25,12 +25,12 @@
 //! tables take about 60 MiB of the kernel's memory for each case.
 
 mod case;
-mod loaded;
 mod measure;
 mod path;
 mod program;
 mod subject;
 mod traffic;
+mod walker;
 
 use anyhow::{Result, bail};
 use filter_ctl::model::IpVersion;
@@ -38,6 +38,7 @@ use filter_tests::generate::Rng;
 use filter_tests::net::{Namespace, obstacle};
 use filter_tests::rulesets::Flavour;
 
+use crate::loaded;
 use crate::parts::Options;
 use crate::progress::Progress;
 use crate::report::Report;
