@@ -65,8 +65,8 @@ impl Filter for Netfilter {
         if self.followed { number("max").ok() } else { None }
     }
 
-    fn connections(&self, bed: &Bed) -> Result<u64> {
-        bed.namespace.run(|| number("count")).map(u64::from)
+    fn connections(&self, bed: &Bed) -> Result<Option<u64>> {
+        bed.namespace.run(|| number("count")).map(|count| Some(count.into()))
     }
 
     fn forget(&mut self, bed: &Bed) -> Result<()> {

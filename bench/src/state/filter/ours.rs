@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result};
 use filter_ctl::compile::compile;
-use filter_ctl::datapath::{Datapath, LoadOptions};
+use filter_ctl::datapath::{Datapath, FlowSpec, LoadOptions};
 use filter_ctl::model::{MacAddr, Mode, ProfileName};
 use filter_ctl::policy::Policy;
 use filter_ctl::reference::Port;
@@ -23,44 +23,82 @@ const NAME: &str = "services";
 /// filter-ctl, guard included.
 pub(super) struct FilterCtl {
     about: About,
-    /// What is loaded and attached; gone with the value.
-    datapath: Option<Datapath>,
+    /// What is in force; gone with the value.
+    attached: Option<Attached>,
 }
 
 impl FilterCtl {
     pub(super) const fn new(about: About) -> Self {
-        Self { about, datapath: None }
+        Self { about, attached: None }
     }
 }
 
 impl Filter for FilterCtl {
-    fn install(&mut self, bed: &Bed, _: u32) -> Result<()> {
-        let policy = policy(self.about)?;
-        let image = compile(&policy)?;
-        let port = Port { strict: true, mac: Some(VM), addresses: vec![VM_IP4.into()], ..Port::default() };
-        let datapath = bed.namespace.run(|| {
+    fn install(&mut self, bed: &Bed, room: u32) -> Result<()> {
+        self.attached = Some(bed.namespace.run(|| {
             let mut datapath = Datapath::private(LoadOptions::default())?;
-            let index = ifindex(PORT);
-            let prepared = TestPort::new(index).prepare(&mut datapath, &policy, &image, &port);
-            datapath.publish(prepared);
-            datapath.attach(PORT, index)?;
-            anyhow::Ok(datapath)
-        })?;
-        self.datapath = Some(datapath);
+            let service = InForce::new(&mut datapath, PORT, self.about, room)?;
+            datapath.attach(PORT, service.ifindex)?;
+            anyhow::Ok(Attached { datapath, service })
+        })?);
         Ok(())
     }
 
     fn remove(&mut self, _: &Bed) -> Result<()> {
-        self.datapath = None;
+        self.attached = None;
         Ok(())
     }
 
-    fn connections(&self, _: &Bed) -> Result<u64> {
-        Ok(0)
+    fn connections(&self, _: &Bed) -> Result<Option<u64>> {
+        Ok(None)
     }
 
-    fn forget(&mut self, _: &Bed) -> Result<()> {
-        Ok(())
+    fn forget(&mut self, bed: &Bed) -> Result<()> {
+        let Some(Attached { datapath, service }) = &mut self.attached else { return Ok(()) };
+        bed.namespace.run(|| service.forget(datapath))
+    }
+}
+
+/// Classifiers on their hooks.
+struct Attached {
+    datapath: Datapath,
+    service: InForce,
+}
+
+/// The rules of this part, in force on an interface.
+pub(in crate::state) struct InForce {
+    pub(in crate::state) ifindex: u32,
+    port: TestPort,
+    policy: Policy,
+    room: u32,
+}
+
+impl InForce {
+    /// Publishes them for the interface of that name, with room for so many connections.
+    pub(in crate::state) fn new(
+        datapath: &mut Datapath,
+        name: &str,
+        about: About,
+        room: u32,
+    ) -> Result<Self> {
+        let ifindex = ifindex(name);
+        let mut service = Self { ifindex, port: TestPort::new(ifindex), policy: policy(about)?, room };
+        service.publish(datapath, false)?;
+        Ok(service)
+    }
+
+    /// From now on none of the connections so far is one.
+    pub(in crate::state) fn forget(&mut self, datapath: &mut Datapath) -> Result<()> {
+        self.publish(datapath, true)
+    }
+
+    fn publish(&mut self, datapath: &mut Datapath, next_epoch: bool) -> Result<()> {
+        let image = compile(&self.policy)?;
+        let known = Port { strict: true, mac: Some(VM), addresses: vec![VM_IP4.into()], ..Port::default() };
+        self.port.ask_for(FlowSpec { places: self.room, next_epoch });
+        let prepared = self.port.prepare(datapath, &self.policy, &image, &known);
+        let retired = datapath.publish(prepared);
+        Ok(datapath.reclaim(retired.into_iter().collect())?)
     }
 }
 
