@@ -31,7 +31,7 @@ pub fn rounds(
         round(number);
         for turn in 0..competitors.len() {
             let position = (turn + number) % competitors.len();
-            samples[position].push(nanoseconds(&competitors[position], effort.runs)?);
+            samples[position].push(sample(|times| competitors[position](times), effort.runs)?);
         }
     }
     Ok(samples)
@@ -41,7 +41,7 @@ pub fn rounds(
 /// kernel's own figure is in whole ns.
 ///
 /// Half as many runs go before that do not count: those who were measured before have filled the caches with theirs.
-fn nanoseconds(competitor: &Competitor<'_>, runs: u32) -> Result<f64> {
+pub fn sample(competitor: impl Fn(u32) -> Result<()>, runs: u32) -> Result<f64> {
     competitor(runs / 2)?;
     let before = cpu_time();
     competitor(runs)?;

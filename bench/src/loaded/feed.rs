@@ -36,9 +36,9 @@ impl Feed {
         Ok(Self { object, cursor, _callees: callees })
     }
 
-    /// Other frames, a power of two of them, from the first on.
+    /// Other frames, from the first on. Where they are no power of two, runs may not go beyond the last one.
     pub(crate) fn refill<'a>(&mut self, frames: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<()> {
-        self.cursor.begin(frames.len())?;
+        self.cursor.begin(frames.len().next_power_of_two())?;
         write(&mut self.object, frames)
     }
 

@@ -10,6 +10,7 @@
 
 mod filter;
 mod path;
+mod run;
 mod service;
 
 use anyhow::Result;
@@ -26,5 +27,6 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
         report.note(format!("{PART}: not measured: {obstacle}"));
         return Ok(());
     }
+    run::measure(options, report)?;
     path::measure(options, report)
 }

@@ -12,6 +12,8 @@ use crate::bed::Bed;
 use netfilter::{Netfilter, Tool};
 use ours::FilterCtl;
 
+pub(super) use ours::InForce;
+
 /// Conversations with each service that are had before anything is measured.
 const CHECKS: u32 = 16;
 
