@@ -10,6 +10,8 @@ use filter_tests::cli::{Operator, with_operator};
 use filter_tests::frames::{PEER_IP4, PEER_IP6, VM_IP4, VM_IP6};
 use filter_tests::hosts::{A_MOMENT, Hosts, Way, set};
 
+use filter_tests::scene::{ADDRESSES, PORT};
+
 use super::FILTER_CTL;
 
 /// The guest's service over TCP.
@@ -26,16 +28,21 @@ pub const FAMILIES: [(IpAddr, IpAddr); 2] =
 pub enum Keeper {
     /// The kernel's own firewall, which the bridge calls.
     Kernel,
+    /// A network filter.
+    Filter,
 }
 
 impl Keeper {
-    const ALL: [Self; 1] = [Self::Kernel];
+    const ALL: [Self; 2] = [Self::Kernel, Self::Filter];
+    /// Those that can be told how long connections live.
+    const TIMED: [Self; 1] = [Self::Kernel];
 }
 
 impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Kernel => "kernel",
+            Self::Filter => "filter",
         })
     }
 }
@@ -78,12 +85,16 @@ pub struct Story<'a> {
 
 /// Tells the story once for each keeper.
 pub fn kept(test: &str, story: impl Fn(&Story<'_>) + Sync) {
-    kept_for(test, &[], story);
+    kept_by(&Keeper::ALL, test, &[], story);
 }
 
 /// The same with other timeouts.
 pub fn kept_for(test: &str, timeouts: Timeouts<'_>, story: impl Fn(&Story<'_>) + Sync) {
-    for keeper in Keeper::ALL {
+    kept_by(&Keeper::TIMED, test, timeouts, story);
+}
+
+fn kept_by(keepers: &[Keeper], test: &str, timeouts: Timeouts<'_>, story: impl Fn(&Story<'_>) + Sync) {
+    for &keeper in keepers {
         with_operator(FILTER_CTL, &format!("{test}-{keeper}"), |operator| {
             let hosts = Hosts::new();
             let told = Story { hosts: &hosts, keeper, operator };
@@ -108,6 +119,11 @@ impl Story<'_> {
                     set(&format!("bridge/bridge-nf-call-{family}"), "1");
                 }
                 load(&kernel_rules());
+            }
+            Keeper::Filter => {
+                let file = self.operator.file("follows.xml", filter("follows"));
+                self.operator.ok(&format!("define {file}"));
+                self.operator.ok(&format!("attach {PORT} --profile follows {ADDRESSES}"));
             }
         }
     }
@@ -147,6 +163,30 @@ impl Story<'_> {
 /// The same port at another address.
 pub fn at(address: IpAddr, port: u16) -> SocketAddr {
     SocketAddr::new(address, port)
+}
+
+/// The rules as a network filter.
+fn filter(name: &str) -> String {
+    let mut rules = String::new();
+    let mut rule = |attributes: &str, elements: &[String]| {
+        for element in elements {
+            rules += &format!("<rule {attributes}>{element}</rule>\n");
+        }
+    };
+    let both = |element: &str, attributes: &str| {
+        ["", "-ipv6"].map(|family| format!("<{element}{family} {attributes}/>"))
+    };
+    rule("action='accept' direction='out'", &both("all", ""));
+    rule("action='accept' direction='in'", &both("tcp", &format!("dstportstart='{TCP_SERVICE}'")));
+    rule("action='accept' direction='in'", &both("udp", &format!("dstportstart='{UDP_SERVICE}'")));
+    for direction in ["in", "out"] {
+        rule(&format!("action='accept' direction='{direction}'"), &both("all", "state='RELATED'"));
+    }
+    for kind in [130, 131, 132, 133, 134, 135, 136, 137, 143] {
+        rule("action='accept' direction='inout'", &[format!("<icmpv6 type='{kind}'/>")]);
+    }
+    rule("action='drop' direction='inout' priority='1000'", &both("all", ""));
+    format!("<filter name='{name}' chain='root'>\n{rules}</filter>\n")
 }
 
 fn kernel_rules() -> String {
