@@ -5,15 +5,17 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use filter_common::Direction;
 use filter_tests::conversation::{Conversation, Protocol};
 use filter_tests::frames::{Ipv4, Ipv6, PEER_IP6, Tcp, VM_IP6, flag, fragment, icmp, icmp6, protocol, udp};
 use filter_tests::hosts::{
-    A_MOMENT, Way, answer_datagrams, connect, datagram_socket, heard, is_answered, listen, said,
+    A_MOMENT, THIRD_IP4, THIRD_PORT, Way, answer_datagrams, connect, datagram_socket, heard, is_answered,
+    listen, said,
 };
 use filter_tests::net::SOON;
 use filter_tests::scene::{to_vm4, to_vm6};
 
-use super::keeper::{FAMILIES, TCP_SERVICE, UDP_SERVICE, at, kept};
+use super::keeper::{FAMILIES, Keeper, TCP_SERVICE, UDP_SERVICE, at, kept, kept_by_us};
 
 /// Packets of the neighbour's that would be answers, if anybody had asked.
 fn unasked() -> Vec<(&'static str, Vec<u8>)> {
@@ -149,12 +151,17 @@ fn a_flood_of_beginnings_harms_no_conversation_and_no_other_port() {
         server.send(b"go on").unwrap();
         assert_eq!(heard(&client, SOON).as_deref(), Some(&b"go on"[..]));
 
+        // Another port, which others talk to.
+        let third = story.hosts.third();
+        story.attach(THIRD_PORT, "--mac 52:54:00:77:77:77 --ip 192.0.2.30");
+        let service = third.namespace.run(|| listen(at(THIRD_IP4.into(), TCP_SERVICE)));
+
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0..FLOOD {
                     let protocol = if number % 2 == 0 { Protocol::Tcp } else { Protocol::Udp };
-                    let one = Conversation::numbered(protocol, filter_common::Direction::Out, 443, number);
+                    let one = Conversation::numbered(protocol, Direction::Out, 443, number);
                     guest.cable.put(Way::FromHost, &one.first());
                 }
                 over.store(true, Ordering::Relaxed);
@@ -165,6 +172,12 @@ fn a_flood_of_beginnings_harms_no_conversation_and_no_other_port() {
                 said(&asking, &answering, b"here, too");
                 server.send(b"still here").unwrap();
                 assert_eq!(heard(&client, SOON).as_deref(), Some(&b"still here"[..]));
+                if story.keeper != Keeper::Kernel {
+                    let to = at(THIRD_IP4.into(), TCP_SERVICE);
+                    let asking = peer.namespace.run(|| connect(to, SOON).expect("another port is reached"));
+                    let (answering, _) = service.accept().unwrap();
+                    said(&asking, &answering, b"question");
+                }
                 rounds += 1;
                 thread::sleep(A_MOMENT / 10);
             }
@@ -174,5 +187,50 @@ fn a_flood_of_beginnings_harms_no_conversation_and_no_other_port() {
         let asking = peer.namespace.run(|| connect(at(vm, TCP_SERVICE), SOON).unwrap());
         let (answering, _) = listener.accept().unwrap();
         said(&asking, &answering, b"question");
+    });
+}
+
+/// How often a neighbour's rules change, and how often where less is done.
+const UPDATES: [u32; 2] = [1_000, 100];
+
+/// Tables and places of all ports lie in the same maps: nothing that is done for one opens another for a moment.
+#[test]
+fn changes_of_a_neighbours_rules_open_nothing() {
+    kept_by_us("updates", |story| {
+        let (guest, peer) = (&story.hosts.guest, &story.hosts.peer);
+        let _third = story.hosts.third();
+        let profiles = ["generic-layer2", "follows"];
+        let updates = UPDATES[usize::from(std::env::var_os("FILTER_CTL_QUICK").is_some())];
+        let forbidden: Vec<Vec<u8>> = unasked().into_iter().map(|(_, frame)| frame).collect();
+        guest.cable.watch();
+        let over = AtomicBool::new(false);
+        let sent = thread::scope(|scope| {
+            let flood = scope.spawn(|| {
+                let mut sent = 0_u64;
+                while !over.load(Ordering::Relaxed) {
+                    for frame in &forbidden {
+                        peer.cable.put(Way::FromHost, frame);
+                        sent += 1;
+                    }
+                }
+                sent
+            });
+            for number in 0..updates {
+                let profile = profiles[number as usize % profiles.len()];
+                story
+                    .operator
+                    .ok(&format!("attach {THIRD_PORT} --profile {profile} --mac 52:54:00:77:77:77"));
+            }
+            over.store(true, Ordering::Relaxed);
+            flood.join().unwrap()
+        });
+        story.hosts.quiet();
+        let seen = guest.cable.seen(Way::ToHost);
+        let passed = seen.iter().filter(|frame| forbidden.contains(frame)).count();
+        assert_eq!(passed, 0, "of {sent} forbidden frames");
+        assert!(sent > 10 * u64::from(updates), "only {sent} frames were sent");
+        // What is permitted still gets in.
+        let question = udp(40_001, UDP_SERVICE, b"question");
+        story.gets_in("a question", &to_vm4(&Ipv4::default(), question));
     });
 }

@@ -14,6 +14,8 @@ use filter_tests::scene::{ADDRESSES, PORT};
 
 use super::FILTER_CTL;
 
+/// What the profile is called.
+const FOLLOWS: &str = "follows";
 /// The guest's service over TCP.
 pub const TCP_SERVICE: u16 = 80;
 /// The guest's service over UDP.
@@ -34,6 +36,7 @@ pub enum Keeper {
 
 impl Keeper {
     const ALL: [Self; 2] = [Self::Kernel, Self::Filter];
+    const OURS: [Self; 1] = [Self::Filter];
     /// Those that can be told how long connections live.
     const TIMED: [Self; 1] = [Self::Kernel];
 }
@@ -80,7 +83,8 @@ pub struct Story<'a> {
     pub hosts: &'a Hosts,
     /// By whom.
     pub keeper: Keeper,
-    operator: &'a Operator,
+    /// Who can change rules.
+    pub operator: &'a Operator,
 }
 
 /// Tells the story once for each keeper.
@@ -91,6 +95,11 @@ pub fn kept(test: &str, story: impl Fn(&Story<'_>) + Sync) {
 /// The same with other timeouts.
 pub fn kept_for(test: &str, timeouts: Timeouts<'_>, story: impl Fn(&Story<'_>) + Sync) {
     kept_by(&Keeper::TIMED, test, timeouts, story);
+}
+
+/// The same for those alone that rules of ours keep.
+pub fn kept_by_us(test: &str, story: impl Fn(&Story<'_>) + Sync) {
+    kept_by(&Keeper::OURS, test, &[], story);
 }
 
 fn kept_by(keepers: &[Keeper], test: &str, timeouts: Timeouts<'_>, story: impl Fn(&Story<'_>) + Sync) {
@@ -121,32 +130,31 @@ impl Story<'_> {
                 load(&kernel_rules());
             }
             Keeper::Filter => {
-                let file = self.operator.file("follows.xml", filter("follows"));
+                let file = self.operator.file("follows.xml", filter(FOLLOWS));
                 self.operator.ok(&format!("define {file}"));
-                self.operator.ok(&format!("attach {PORT} --profile follows {ADDRESSES}"));
+                self.attach(PORT, ADDRESSES);
             }
+        }
+    }
+
+    /// Holds another port to the same rules, if it is not the kernel that keeps ports: its rules are about the guest.
+    pub fn attach(&self, port: &str, addresses: &str) {
+        if self.keeper != Keeper::Kernel {
+            self.operator.ok(&format!("attach {port} --profile {FOLLOWS} {addresses}"));
         }
     }
 
     /// Puts frames in as the neighbour's: none of them gets to the guest.
     pub fn never_get_in(&self, frames: &[(&str, Vec<u8>)]) {
-        self.never_arrive(frames, |hosts| (&hosts.peer, &hosts.guest));
-    }
-
-    fn never_arrive<'h>(
-        &'h self,
-        frames: &[(&str, Vec<u8>)],
-        ends: impl Fn(&'h Hosts) -> (&'h filter_tests::hosts::Host, &'h filter_tests::hosts::Host),
-    ) {
-        let (from, to) = ends(self.hosts);
-        to.cable.watch();
+        let Hosts { guest, peer } = self.hosts;
+        guest.cable.watch();
         for (_, frame) in frames {
-            from.cable.put(Way::FromHost, frame);
+            peer.cable.put(Way::FromHost, frame);
         }
         // Who holds fragments back lets them go when it has all of them, or never.
         std::thread::sleep(A_MOMENT);
         self.hosts.quiet();
-        let seen = to.cable.seen(Way::ToHost);
+        let seen = guest.cable.seen(Way::ToHost);
         for (what, frame) in frames {
             assert!(!seen.contains(frame), "{}: {what} arrived", self.keeper);
         }

@@ -8,6 +8,7 @@ mod far;
 mod sockets;
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 pub use cable::{Cable, Way};
@@ -20,10 +21,15 @@ pub use sockets::{
 use crate::net::{self, Namespace, Wire, ip, until};
 use crate::scene::PORT;
 
+const BRIDGE: &str = "br0";
 /// The interface of each host.
 pub const INTERFACE: &str = "eth0";
 /// The neighbour's port of the bridge.
 pub const PEER_PORT: &str = "peer0";
+/// The port of [`Hosts::third`].
+pub const THIRD_PORT: &str = "third0";
+/// The IPv4 address of [`Hosts::third`].
+pub const THIRD_IP4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 30);
 
 /// A host.
 #[derive(Debug)]
@@ -51,8 +57,18 @@ impl Hosts {
     pub fn new() -> Self {
         let guest = Host::new(PORT, "52:54:00:12:34:56", 10);
         let peer = Host::new(PEER_PORT, "52:54:00:aa:bb:cc", 20);
-        net::bridge("br0", &[PORT, PEER_PORT]);
+        net::bridge(BRIDGE, &[PORT, PEER_PORT]);
         Self { guest, peer }
+    }
+
+    /// One more host on the same bridge.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn third(&self) -> Host {
+        let third = Host::new(THIRD_PORT, "52:54:00:77:77:77", 30);
+        ip(&format!("link set dev {THIRD_PORT} master {BRIDGE}"));
+        third
     }
 
     /// Waits until nothing is on its way between them.
