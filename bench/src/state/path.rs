@@ -80,6 +80,10 @@ impl Kind {
 /// Measures it.
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let sizes = if options.quick { &FLOWS[..2] } else { &FLOWS[..] };
+    measure_so_much(sizes, Effort::of(options), report)
+}
+
+fn measure_so_much(sizes: &[u32], effort: Effort, report: &mut Report) -> Result<()> {
     let mut contenders = filter::all()?;
     let mut progress = Progress::new(PART, sizes.len() * (contenders.len() + Kind::COUNT));
     for &flows in sizes {
@@ -95,8 +99,7 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
                         prepare(contender, open, flows).with_context(|| contender.name)?;
                     }
                 }
-                let times = of_kind(&mut contenders, &installed, kind, flows, Effort::of(options))
-                    .with_context(about)?;
+                let times = of_kind(&mut contenders, &installed, kind, flows, effort).with_context(about)?;
                 for (direction, times) in Direction::ALL.into_iter().zip(times) {
                     add(&contenders, &times, kind, direction, flows, report);
                 }
@@ -250,5 +253,29 @@ fn add(
             let more = with.iter().zip(without).map(|(with, without)| with - without);
             report.add(measurement(&added, name, more.collect()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_tests::net;
+    use filter_tests::not_run::not_run;
+
+    use super::*;
+
+    /// The least there is: verdicts, and what the kernel says that it knows, are verified on the way. What is not
+    /// installed is left out, and so is the pair.
+    #[test]
+    fn filters_do_what_is_measured() {
+        if let Some(obstacle) = net::obstacle() {
+            return not_run("filters_do_what_is_measured", &obstacle);
+        }
+        let mut report = Report::default();
+        measure_so_much(&[3], Effort { rounds: 2, block: 1e5 }, &mut report).expect("ours do");
+        for group in report.groups().iter().filter(|group| group.name.ends_with("-added")) {
+            assert!(group.series().contains(&PAIRS[0].name), "{}", group.name);
+        }
+        let left_out = report.notes.iter().filter(|note| !note.contains("cannot start"));
+        assert_eq!(left_out.collect::<Vec<_>>(), Vec::<&String>::new());
     }
 }

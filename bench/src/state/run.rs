@@ -81,12 +81,15 @@ struct Ports {
 
 /// Measures it.
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let scale = Scale::of(options);
+    measure_so_much(&Scale::of(options), options.seed, report)
+}
+
+fn measure_so_much(scale: &Scale, seed: u64, report: &mut Report) -> Result<()> {
     let mut progress = Progress::new(PART, scale.flows.len() * 4);
     Namespace::new()?.run(|| {
         for &flows in scale.flows {
             let mut ports = Ports::new(flows + scale.begun())?;
-            let rng = &mut Rng::new(options.seed ^ u64::from(flows));
+            let rng = &mut Rng::new(seed ^ u64::from(flows));
             for protocol in [Protocol::Tcp, Protocol::Udp] {
                 let name = if protocol == Protocol::Tcp { "tcp" } else { "udp" };
                 progress.step(&format!("{name} with {flows} connections, in test runs"));
@@ -96,7 +99,7 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
                     .map(|_| service.conversation(rng.below(flows as usize) as u32).piece(Direction::Out, 1))
                     .collect();
                 let samples = ports
-                    .established(&scale, &frames, Verdict::Pass)
+                    .established(scale, &frames, Verdict::Pass)
                     .with_context(|| format!("{name} with {flows} connections"))?;
                 add(report, name, flows, samples);
             }
@@ -104,10 +107,10 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
             let service = served(Protocol::Tcp, Direction::Out);
             let frames: Vec<Vec<u8>> =
                 (0..scale.frames as u32).map(|number| service.refused(number).first()).collect();
-            let samples = ports.established(&scale, &frames, Verdict::Drop)?;
+            let samples = ports.established(scale, &frames, Verdict::Drop)?;
             add(report, "refused", flows, samples);
             progress.step(&format!("new with {flows} connections, in test runs"));
-            let samples = ports.new_ones(&scale, service)?;
+            let samples = ports.new_ones(scale, service)?;
             add(report, "new", flows, samples);
         }
         Ok(())
@@ -256,4 +259,30 @@ fn add(report: &mut Report, name: &str, flows: u32, samples: Samples) {
         report.add(measured(&group, series, samples));
     }
     report.add(measured(&format!("{group}-added"), "connections", added));
+}
+
+#[cfg(test)]
+mod tests {
+    use filter_tests::not_run::not_run;
+
+    use super::*;
+
+    /// The least there is: what each frame and each answer must get is verified on the way.
+    #[test]
+    fn connections_are_open_while_they_are_measured() {
+        if let Some(obstacle) = net::obstacle() {
+            return not_run("connections_are_open_while_they_are_measured", &obstacle);
+        }
+        let scale =
+            Scale { flows: &[1, 100], frames: 128, effort: Effort { rounds: 2, runs: 16 }, beginnings: 64 };
+        let mut report = Report::default();
+        measure_so_much(&scale, 3, &mut report).expect("everything is as the rules say");
+        for name in ["tcp", "udp", "refused", "new"] {
+            let name = format!("run-{name}-added");
+            let groups = report.groups();
+            let group = groups.iter().find(|group| group.name == name).unwrap_or_else(|| panic!("no {name}"));
+            assert_eq!(group.xs(), [1.0, 100.0], "{name}");
+            assert!(group.measurements.iter().all(|measured| measured.samples.len() == 2), "{name}");
+        }
+    }
 }
