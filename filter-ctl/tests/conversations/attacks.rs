@@ -6,16 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use filter_common::Direction;
+use filter_ctl::compile::compile;
+use filter_ctl::datapath::{Datapath, FlowSpec, LoadOptions};
 use filter_tests::conversation::{Conversation, Protocol};
 use filter_tests::frames::{Ipv4, Ipv6, PEER_IP6, Tcp, VM_IP6, flag, fragment, icmp, icmp6, protocol, udp};
 use filter_tests::hosts::{
     A_MOMENT, THIRD_IP4, THIRD_PORT, Way, answer_datagrams, connect, datagram_socket, heard, is_answered,
     listen, said,
 };
-use filter_tests::net::SOON;
+use filter_tests::net::{SOON, ifindex};
+use filter_tests::ports::{TestPort, pass_all, strict};
 use filter_tests::scene::{to_vm4, to_vm6};
 
-use super::keeper::{FAMILIES, Keeper, TCP_SERVICE, UDP_SERVICE, at, kept, kept_by_us};
+use super::keeper::{
+    FAMILIES, FOLLOWS, Keeper, Story, TCP_SERVICE, UDP_SERVICE, at, follows, kept, kept_by_us,
+};
 
 /// Packets of the neighbour's that would be answers, if anybody had asked.
 fn unasked() -> Vec<(&'static str, Vec<u8>)> {
@@ -193,13 +198,12 @@ fn a_flood_of_beginnings_harms_no_conversation_and_no_other_port() {
 /// How often a neighbour's rules change, and how often where less is done.
 const UPDATES: [u32; 2] = [1_000, 100];
 
-/// Tables and places of all ports lie in the same maps: nothing that is done for one opens another for a moment.
+/// Graphs and tables of all ports lie in the same maps: nothing that is done for one opens another for a moment.
 #[test]
 fn changes_of_a_neighbours_rules_open_nothing() {
     kept_by_us("updates", |story| {
         let (guest, peer) = (&story.hosts.guest, &story.hosts.peer);
         let _third = story.hosts.third();
-        let profiles = ["generic-layer2", "follows"];
         let updates = UPDATES[usize::from(std::env::var_os("FILTER_CTL_QUICK").is_some())];
         let forbidden: Vec<Vec<u8>> = unasked().into_iter().map(|(_, frame)| frame).collect();
         guest.cable.watch();
@@ -215,12 +219,12 @@ fn changes_of_a_neighbours_rules_open_nothing() {
                 }
                 sent
             });
-            for number in 0..updates {
-                let profile = profiles[number as usize % profiles.len()];
-                story
-                    .operator
-                    .ok(&format!("attach {THIRD_PORT} --profile {profile} --mac 52:54:00:77:77:77"));
+            // By commands, and then as often as it can be done.
+            for profile in ["no-vlan", "no-dhcp-server", FOLLOWS] {
+                story.operator.ok(&format!("attach {THIRD_PORT} --profile {profile}"));
             }
+            story.operator.ok(&format!("detach {THIRD_PORT}"));
+            change_again_and_again(story, updates);
             over.store(true, Ordering::Relaxed);
             flood.join().unwrap()
         });
@@ -233,4 +237,19 @@ fn changes_of_a_neighbours_rules_open_nothing() {
         let question = udp(40_001, UDP_SERVICE, b"question");
         story.gets_in("a question", &to_vm4(&Ipv4::default(), question));
     });
+}
+
+/// The third port gets rules about packets and about connections in turns, and tables of other sizes.
+fn change_again_and_again(story: &Story<'_>, updates: u32) {
+    let mut datapath = Datapath::open(story.operator.pins(), LoadOptions::default()).unwrap();
+    let mut port = TestPort::new(ifindex(THIRD_PORT));
+    let policies = [pass_all(), follows()];
+    let images = policies.each_ref().map(|policy| compile(policy).unwrap());
+    for number in 0..updates as usize {
+        let which = number % policies.len();
+        port.ask_for(FlowSpec { places: 512 << (number / 2 % 3), ..FlowSpec::default() });
+        let prepared = port.prepare(&mut datapath, &policies[which], &images[which], &strict());
+        let retired = datapath.publish(prepared);
+        datapath.reclaim(retired.into_iter().collect()).unwrap();
+    }
 }

@@ -1,11 +1,15 @@
 //! Who keeps the guest's port, and the rules that each is given: the guest may open what it likes, others may open
 //! TCP at its port 80 and UDP at port 53; what is related to that passes, and nothing else.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
+use filter_ctl::policy::Policy;
+use filter_ctl::resolve::{Parameters, resolve};
+use filter_ctl::xml::{Reading, nwfilter};
 use filter_tests::cli::{Operator, with_operator};
 use filter_tests::frames::{PEER_IP4, PEER_IP6, VM_IP4, VM_IP6};
 use filter_tests::hosts::{A_MOMENT, Hosts, Way, set};
@@ -15,7 +19,7 @@ use filter_tests::scene::{ADDRESSES, PORT};
 use super::FILTER_CTL;
 
 /// What the profile is called.
-const FOLLOWS: &str = "follows";
+pub const FOLLOWS: &str = "follows";
 /// The guest's service over TCP.
 pub const TCP_SERVICE: u16 = 80;
 /// The guest's service over UDP.
@@ -171,6 +175,14 @@ impl Story<'_> {
 /// The same port at another address.
 pub fn at(address: IpAddr, port: u16) -> SocketAddr {
     SocketAddr::new(address, port)
+}
+
+/// The rules as the compiler takes them, for a port without addresses of its own.
+pub fn follows() -> Policy {
+    let profile = nwfilter::parse(&filter(FOLLOWS), Reading::Strict).expect("a filter").profile;
+    let name = profile.name.clone();
+    let library = HashMap::from([(name.clone(), profile)]);
+    resolve(&library, &[name], &Parameters::default()).expect("nothing is missing")
 }
 
 /// The rules as a network filter.
