@@ -5,7 +5,9 @@
 //!
 //! [`Report`]: report::Report
 
+pub mod bed;
 pub mod host;
+mod loaded;
 pub mod machine;
 pub mod output;
 pub mod packet;
@@ -15,4 +17,6 @@ pub mod progress;
 pub mod report;
 pub mod sample;
 pub mod scale;
+pub mod state;
+pub mod timing;
 pub mod update;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::report::Report;
-use crate::{packet, path, scale, update};
+use crate::{packet, path, scale, state, update};
 
 /// What holds for all parts of a run.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -38,6 +38,7 @@ pub const PARTS: &[Part] = &[
         about: "ns for each frame from a tap over a bridge to a tap, beside libvirt, nftables and ebtables",
         run: path::run,
     },
+    Part { name: "state", about: "what following connections adds, beside nf_conntrack", run: state::run },
     Part { name: "update", about: "a changed profile, from the command to its effect", run: update::run },
     Part { name: "scale", about: "what ports cost, from one to ten thousand", run: scale::run },
 ];

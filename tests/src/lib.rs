@@ -1,10 +1,12 @@
 //! Tests on real taps in network namespaces; see `tests/`.
 
 pub mod cli;
+pub mod conversation;
 pub mod followed;
 pub mod frames;
 pub mod generate;
 pub mod golden;
+pub mod hosts;
 pub mod libvirt;
 pub mod measured;
 pub mod net;

@@ -86,12 +86,19 @@ pub struct TestPort {
     generation: u32,
     number: Option<u32>,
     counters: BTreeMap<String, u32>,
+    flows: FlowSpec,
 }
 
 impl TestPort {
     /// The port on that interface; nothing is published yet.
     pub fn new(ifindex: u32) -> Self {
-        Self { ifindex, generation: 0, number: None, counters: BTreeMap::new() }
+        let flows = FlowSpec::default();
+        Self { ifindex, generation: 0, number: None, counters: BTreeMap::new(), flows }
+    }
+
+    /// What is prepared from now on asks this for connections.
+    pub const fn ask_for(&mut self, flows: FlowSpec) {
+        self.flows = flows;
     }
 
     /// Writes a policy, compiled to `image`, to where nothing leads to yet. Rules that were there before keep
@@ -121,7 +128,7 @@ impl TestPort {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
-            flows: FlowSpec::default(),
+            flows: self.flows,
             answers: filter_common::answer::Rate::default(),
             learning: learning(port),
         };

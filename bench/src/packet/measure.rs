@@ -12,9 +12,9 @@ use filter_tests::ports::pass_all;
 use super::PART;
 use super::case::{self, Case};
 use super::subject::{InForce, Subject};
-use super::timing::{Competitor, Effort, rounds};
 use crate::progress::Progress;
 use crate::report::{Measurement, Report};
+use crate::timing::{Competitor, Effort, rounds};
 
 const EMPTY: &str = "empty program";
 

@@ -25,13 +25,12 @@
 //! tables take about 60 MiB of the kernel's memory for each case.
 
 mod case;
-mod loaded;
 mod measure;
 mod path;
 mod program;
 mod subject;
-mod timing;
 mod traffic;
+mod walker;
 
 use anyhow::{Result, bail};
 use filter_ctl::model::IpVersion;
@@ -39,12 +38,13 @@ use filter_tests::generate::Rng;
 use filter_tests::net::{Namespace, obstacle};
 use filter_tests::rulesets::Flavour;
 
+use crate::loaded;
 use crate::parts::Options;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::timing::Effort;
 use case::Case;
 use measure::Plan;
-use timing::Effort;
 use traffic::Amount;
 
 const PART: &str = "packet";

@@ -15,9 +15,10 @@ use filter_tests::net;
 use filter_tests::ports::flags;
 
 use super::case::Case;
-use super::loaded::{Feed, Walker, padded};
 use super::path::{self, Path};
 use super::traffic::{Sent, judged};
+use super::walker::Walker;
+use crate::loaded::{Feed, padded};
 
 /// A policy that is in force on an interface.
 pub(super) struct InForce {

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::bed::{Bed, PORT};
-use super::filter::{Filter, load};
+use super::filter::Filter;
 use super::policy::Policy;
+use crate::bed::{Bed, PORT};
 
 /// ebtables, of whichever kind is installed.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +17,10 @@ impl Filter for Ebtables {
 
     fn install(&mut self, bed: &Bed, policy: &Policy) -> Result<()> {
         let set = policy.truth();
-        load(bed, "ebtables-restore", &[], &set.to_ebtables(PORT)?)
+        bed.load("ebtables-restore", &[], &set.to_ebtables(PORT)?)
     }
 
     fn remove(&mut self, bed: &Bed) -> Result<()> {
-        load(bed, "ebtables-restore", &[], "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n")
+        bed.load("ebtables-restore", &[], "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n")
     }
 }

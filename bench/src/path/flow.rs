@@ -8,8 +8,8 @@ use filter_tests::frames::protocol;
 use filter_tests::generate::Rng;
 use filter_tests::rulesets::Packet;
 
-use super::bed::Bed;
 use super::policy::Policy;
+use crate::bed::Bed;
 
 /// A kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

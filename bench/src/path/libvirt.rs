@@ -1,19 +1,16 @@
 //! libvirt's network filters, by its own daemon, on a bridge that calls iptables as libvirt wants it.
 
 use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use filter_ctl::model::MacAddr;
 use filter_tests::frames::{VM, VM_IP4};
 use filter_tests::libvirt::{Daemon, binding};
 
-use super::bed::{Bed, PORT};
 use super::filter::Filter;
 use super::policy::Policy;
+use crate::bed::{Bed, PORT};
 
-/// Where the kernel says what bridges ask iptables.
-const SETTINGS: &str = "/proc/sys/net/bridge";
 /// Rules that libvirt still loads in less than a minute: it runs a program for each.
 const MOST_RULES: usize = 1000;
 
@@ -36,7 +33,7 @@ impl Filter for Libvirt {
     fn install(&mut self, bed: &Bed, policy: &Policy) -> Result<()> {
         let set = policy.truth();
         ensure!(set.rules.len() <= MOST_RULES, "it runs a program for each rule, and would take minutes");
-        call_iptables(bed)?;
+        bed.call_iptables()?;
         let daemon = match self.daemon.take() {
             Some(daemon) => self.daemon.insert(daemon),
             None => self.daemon.insert(Daemon::start(&bed.namespace)?),
@@ -70,15 +67,4 @@ fn virsh(daemon: &Daemon, commands: &[String]) -> Result<()> {
         Ok(_) => Ok(()),
         Err(complaint) => bail!("libvirt refuses: {complaint}"),
     }
-}
-
-fn call_iptables(bed: &Bed) -> Result<()> {
-    bed.namespace.run(|| {
-        ensure!(Path::new(SETTINGS).is_dir(), "bridges do not call iptables: load the module `br_netfilter`");
-        for family in ["iptables", "ip6tables"] {
-            let file = format!("{SETTINGS}/bridge-nf-call-{family}");
-            fs::write(&file, "1").with_context(|| file)?;
-        }
-        Ok(())
-    })
 }

@@ -7,7 +7,6 @@
 //! A group such as `udp-64-out` has the CPU time of the whole way, compared with that without filter. The same with
 //! `-added` has what each filter adds to it, round by round, compared with ours.
 
-mod bed;
 mod ebtables;
 mod filter;
 mod flow;
@@ -25,16 +24,16 @@ use filter_tests::libvirt::Daemon;
 use filter_tests::net;
 use filter_tests::rulesets::{CATALOGUE, NftFamily};
 
+use crate::bed::{Bed, Effort};
 use crate::parts::Options;
 use crate::progress::Progress;
 use crate::report::{Measurement, Report};
-use bed::Bed;
 use filter::{Filter, Nothing};
 use flow::Flow;
 use nft::{Nft, Style};
 use ours::FilterCtl;
 use policy::{FLOWS, Policy};
-use stage::{Contender, Effort, Times};
+use stage::{Contender, Times};
 
 const PART: &str = "path";
 /// The contender that all times are compared with.

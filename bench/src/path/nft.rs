@@ -3,9 +3,9 @@
 use anyhow::Result;
 use filter_tests::rulesets::NftFamily;
 
-use super::bed::{Bed, PORT};
-use super::filter::{Filter, load};
+use super::filter::Filter;
 use super::policy::Policy;
+use crate::bed::{Bed, PORT};
 
 /// How rules are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ impl Filter for Nft {
             Style::Linear => set.to_nft_linear(self.family, PORT)?,
             Style::Sets => set.to_nft_sets(self.family, PORT)?,
         };
-        load(bed, "nft", &["-f", "-"], &rules)
+        bed.load("nft", &["-f", "-"], &rules)
     }
 
     fn remove(&mut self, bed: &Bed) -> Result<()> {
-        load(bed, "nft", &["flush", "ruleset"], "")
+        bed.load("nft", &["flush", "ruleset"], "")
     }
 }

@@ -14,9 +14,9 @@ use filter_tests::frames::{VM, VM_IP4};
 use filter_tests::net::ifindex;
 use filter_tests::ports::TestPort;
 
-use super::bed::{Bed, PORT};
 use super::filter::Filter;
 use super::policy::Policy;
+use crate::bed::{Bed, PORT};
 
 /// filter-ctl in its strict mode: the guard looks at every packet, too.
 #[derive(Default)]

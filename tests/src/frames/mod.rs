@@ -7,6 +7,7 @@ mod catalogue;
 mod dhcp;
 mod ip;
 mod link;
+mod segment;
 mod upper;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,9 +18,10 @@ pub use ip::{
     Header, Ipv4, Ipv6, authentication, destination_options, fragment, hop_by_hop, protocol, routing,
 };
 pub use link::{Arp, Tag, bpdu, ether_type, ethernet, llc, snap, tagged, topology_change};
+pub use segment::{Sctp, Tcp, chunk, flag};
 pub use upper::{
-    advertisement, dccp, dhcp, icmp, icmp6, igmp, link_layer, options, redirect, router_advertisement,
-    router_solicitation, sctp, solicitation, tcp, udp, udp_lite, with_options,
+    advertisement, dccp, dhcp, icmp, icmp_error, icmp6, icmp6_error, igmp, link_layer, options, redirect,
+    router_advertisement, router_solicitation, sctp, solicitation, tcp, udp, udp_lite, with_options,
 };
 
 /// A MAC address.

@@ -64,6 +64,19 @@ pub fn icmp(kind: u8, code: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// An ICMP error about a packet, with what stands in its second word: an address, a pointer, a size.
+pub fn icmp_error(kind: u8, code: u8, word: [u8; 4], packet: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[kind, code, 0, 0], &word[..], packet].concat();
+    let sum = checksum(&[&bytes]);
+    bytes[2..4].copy_from_slice(&sum);
+    bytes
+}
+
+/// The same over IPv6.
+pub fn icmp6_error(kind: u8, code: u8, word: [u8; 4], packet: &[u8]) -> Vec<u8> {
+    icmp6(kind, code, &[&word[..], packet].concat())
+}
+
 /// An IGMP message.
 pub fn igmp(kind: u8, group: Ipv4Addr) -> Vec<u8> {
     let mut bytes = vec![kind, 0, 0, 0];

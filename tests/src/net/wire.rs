@@ -79,15 +79,17 @@ impl Wire {
     /// # Panics
     /// If the device takes no such frames, or the kernel not this one.
     pub fn send_unfinished(&self, frame: &[u8], start: u16, offset: u16) {
-        const NEEDS_CHECKSUM: u8 = 1;
-        assert!(self.vnet_hdr, "only a tap with headers of its own takes such frames");
-        let mut message = vec![NEEDS_CHECKSUM, 0];
-        for field in [0, 0, start, offset] {
-            message.extend(field.to_ne_bytes());
-        }
-        message.extend(frame);
-        self.send_message(&message)
+        self.send_message(&self.unfinished(frame, start, offset))
             .unwrap_or_else(|error| panic!("sending {} bytes unfinished: {error}", frame.len()));
+    }
+
+    /// The same frame as the device takes it.
+    ///
+    /// # Panics
+    /// If the device takes no such frames.
+    pub fn unfinished(&self, frame: &[u8], start: u16, offset: u16) -> Vec<u8> {
+        const WHOLE: u8 = 0;
+        self.with_checksum_left(frame, WHOLE, Segmentation::default(), (start, offset))
     }
 
     /// Sends a TCP segment of any length that the kernel is to cut.
@@ -104,12 +106,22 @@ impl Wire {
     /// # Panics
     /// If the device takes no super-frames.
     pub fn segments(&self, frame: &[u8], segmentation: Segmentation) -> Vec<u8> {
-        const NEEDS_CHECKSUM: u8 = 1;
         const TCP_IPV4: u8 = 1;
-        assert!(self.vnet_hdr, "only a tap with headers of its own takes super-frames");
-        let mut message = vec![NEEDS_CHECKSUM, TCP_IPV4];
+        self.with_checksum_left(frame, TCP_IPV4, segmentation, (34, 16))
+    }
+
+    fn with_checksum_left(
+        &self,
+        frame: &[u8],
+        kind: u8,
+        segmentation: Segmentation,
+        (start, offset): (u16, u16),
+    ) -> Vec<u8> {
+        const NEEDS_CHECKSUM: u8 = 1;
+        assert!(self.vnet_hdr, "only a tap with headers of its own takes such frames");
+        let mut message = vec![NEEDS_CHECKSUM, kind];
         // Header length, segment size, start and offset of the checksum: in the host's byte order.
-        for field in [segmentation.headers, segmentation.size, 34, 16] {
+        for field in [segmentation.headers, segmentation.size, start, offset] {
             message.extend(field.to_ne_bytes());
         }
         message.extend(frame);
@@ -139,14 +151,22 @@ impl Wire {
     /// # Panics
     /// If the device is gone.
     pub fn receive_message(&self, deadline: Instant) -> Option<(Vec<u8>, Vec<u8>)> {
+        let mut message = self.receive_whole(deadline)?;
+        let frame = message.split_off(self.header().min(message.len()));
+        Some((message, frame))
+    }
+
+    /// The same in one piece, as another device of this kind takes it.
+    ///
+    /// # Panics
+    /// If the device is gone.
+    pub fn receive_whole(&self, deadline: Instant) -> Option<Vec<u8>> {
         let mut message = vec![0; LARGEST];
         loop {
             match (&self.file).read(&mut message) {
                 Ok(length) => {
                     message.truncate(length);
-                    let header = if self.vnet_hdr { HEADER } else { 0 };
-                    let frame = message.split_off(header.min(length));
-                    return Some((message, frame));
+                    return Some(message);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => panic!("receiving a frame: {error}"),
@@ -157,6 +177,31 @@ impl Wire {
             }
             sys::readable(&self.file, left.min(Duration::from_secs(1))).expect("poll works on a device");
         }
+    }
+
+    /// The frame in a message that is in one piece.
+    pub fn frame<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        &message[self.header().min(message.len())..]
+    }
+
+    fn header(&self) -> usize {
+        if self.vnet_hdr { HEADER } else { 0 }
+    }
+
+    /// Whether nothing waits to be read.
+    ///
+    /// # Panics
+    /// If the device is gone.
+    pub fn is_empty(&self) -> bool {
+        !self.has_some(Duration::ZERO)
+    }
+
+    /// Waits until something can be read; `false` when the time is over.
+    ///
+    /// # Panics
+    /// If the device is gone.
+    pub fn has_some(&self, within: Duration) -> bool {
+        sys::readable(&self.file, within).expect("poll works on a device")
     }
 
     /// Waits for a frame that is `wanted`, and forgets all before it.

@@ -6,6 +6,7 @@
 use anyhow::Result;
 
 use super::apt::{Choice, Need, install};
+use super::firewall;
 use crate::process::which;
 
 /// Installs what is missing of it.
@@ -28,15 +29,6 @@ pub fn install_missing() -> Result<()> {
             ],
         });
     }
-    for (program, package) in [("ebtables", "ebtables"), ("iptables", "iptables"), ("conntrack", "conntrack")]
-    {
-        if which(program).is_none() {
-            needs.push(Need {
-                what: program.to_owned(),
-                why: "libvirt's filters are rules of ebtables and iptables",
-                choices: vec![Choice::any(&[package])],
-            });
-        }
-    }
+    needs.extend(firewall::missing("libvirt's filters are rules of ebtables and iptables"));
     install(&needs)
 }

@@ -8,6 +8,7 @@
 
 mod apt;
 mod bpffs;
+pub mod firewall;
 pub mod libvirt;
 mod linker;
 mod rust_src;

@@ -14,16 +14,23 @@ use crate::workspace::{cargo, target_dir};
 
 const OUT: &str = "--out";
 /// The part that measures libvirt beside us.
-const COMPARED: &str = "path";
+const LIBVIRT: &str = "path";
+/// The part that measures the kernel's connection tracking beside us.
+const FIREWALL: &str = "state";
 
 /// Ends as the benchmarks end.
 pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let arguments = with_out(arguments, &target_dir().join("bench"))?;
     setup::run(Talk::IfNeeded)?;
-    if asks_for_libvirt(&arguments)
+    if asks_for(LIBVIRT, &arguments)
         && let Err(error) = setup::libvirt::install_missing()
     {
         eprintln!("setup: {error:#}; libvirt is not measured");
+    }
+    if asks_for(FIREWALL, &arguments)
+        && let Err(error) = setup::firewall::install_missing()
+    {
+        eprintln!("setup: {error:#}; the kernel's connection tracking is not measured");
     }
     let binary = release::build()?;
     let status = cargo()
@@ -36,9 +43,8 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether a part is named that measures libvirt, or none, which means all. Nothing is installed for a look at
-/// the help.
-fn asks_for_libvirt(arguments: &[String]) -> bool {
+/// Whether the part is named, or none, which means all. Nothing is installed for a look at the help.
+fn asks_for(part: &str, arguments: &[String]) -> bool {
     let helps = ["--help", "-h"];
     if arguments.iter().any(|argument| helps.contains(&argument.as_str())) {
         return false;
@@ -46,7 +52,7 @@ fn asks_for_libvirt(arguments: &[String]) -> bool {
     let takes_value = |argument: &str| matches!(argument, "--seed" | OUT);
     let values = arguments.windows(2).filter(|pair| takes_value(&pair[0])).count();
     let words = arguments.iter().filter(|argument| !argument.starts_with('-')).count();
-    words == values || arguments.iter().any(|argument| argument == COMPARED)
+    words == values || arguments.iter().any(|argument| argument == part)
 }
 
 /// The arguments with an absolute folder for results: the program runs in another folder than we do.
@@ -80,11 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn libvirt_is_installed_for_who_measures_it() {
-        let asks =
-            |text: &str| asks_for_libvirt(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    fn what_is_compared_is_installed_for_who_measures_it() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let asks = |text: &str| asks_for(LIBVIRT, &words(text));
         assert!(asks("") && asks("--quick") && asks("--seed 7 --out /there") && asks("packet path --quick"));
         assert!(!asks("packet") && !asks("--help") && !asks("--out /there packet --quick"));
+        assert!(asks_for(FIREWALL, &words("state")) && !asks_for(LIBVIRT, &words("state")));
     }
 
     #[test]

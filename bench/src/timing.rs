@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Effort {
+pub struct Effort {
     /// Samples of each competitor.
     pub rounds: usize,
     /// Runs of a program for one sample.
@@ -17,11 +17,11 @@ pub(super) struct Effort {
 }
 
 /// Runs a program that many times.
-pub(super) type Competitor<'a> = Box<dyn Fn(u32) -> Result<()> + 'a>;
+pub type Competitor<'a> = Box<dyn Fn(u32) -> Result<()> + 'a>;
 
 /// Measures all of them in turns: ns for each run, a list for each competitor in the rounds' order. `round` is told
 /// which one begins.
-pub(super) fn rounds(
+pub fn rounds(
     competitors: &[Competitor<'_>],
     effort: Effort,
     mut round: impl FnMut(usize),
@@ -31,7 +31,7 @@ pub(super) fn rounds(
         round(number);
         for turn in 0..competitors.len() {
             let position = (turn + number) % competitors.len();
-            samples[position].push(nanoseconds(&competitors[position], effort.runs)?);
+            samples[position].push(sample(|times| competitors[position](times), effort.runs)?);
         }
     }
     Ok(samples)
@@ -41,16 +41,16 @@ pub(super) fn rounds(
 /// kernel's own figure is in whole ns.
 ///
 /// Half as many runs go before that do not count: those who were measured before have filled the caches with theirs.
-fn nanoseconds(competitor: &Competitor<'_>, runs: u32) -> Result<f64> {
+pub fn sample(competitor: impl Fn(u32) -> Result<()>, runs: u32) -> Result<f64> {
     competitor(runs / 2)?;
     let before = cpu_time();
     competitor(runs)?;
     Ok((cpu_time() - before) / f64::from(runs))
 }
 
-/// In ns.
+/// CPU time of this thread so far, in ns.
 #[allow(clippy::cast_precision_loss, reason = "differences of a few seconds at most are of interest")]
-fn cpu_time() -> f64 {
+pub fn cpu_time() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

@@ -7,9 +7,9 @@ use filter_common::{Key, SHORT_WALK, word};
 use filter_ctl::compile::Image;
 use filter_ctl::datapath::LOOPBACK;
 
-use super::super::path::Path;
-use super::tables::{COUNT, FRAME, UNFINISHED};
-use super::{Cursor, fill, load, program, run};
+use super::path::Path;
+use crate::loaded::tables::{COUNT, FRAME, UNFINISHED};
+use crate::loaded::{Cursor, fill, load, program, run};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/walk.o"));
 
@@ -21,14 +21,14 @@ const WORDS: usize = KEYS + COUNT;
 const NODES: usize = MAX_NODES * 4;
 
 /// A graph with keys that are gone through.
-pub(in crate::packet) struct Walker {
+pub(super) struct Walker {
     object: Ebpf,
     cursor: Cursor,
 }
 
 impl Walker {
     /// There are a power of two of keys, each with the node where its walk starts.
-    pub(in crate::packet) fn new(image: &Image, keys: &[(Key, u32)]) -> Result<Self> {
+    pub(super) fn new(image: &Image, keys: &[(Key, u32)]) -> Result<Self> {
         let mut object = load(OBJECT, &["walk", "next_key"])?;
         let cursor = Cursor::of(&mut object, keys.len())?;
         let words = |key: &Key| (0..word::COUNT as u32).map(|position| key.get(position)).collect::<Vec<_>>();
@@ -42,17 +42,17 @@ impl Walker {
     }
 
     /// Walks so many times, each time with the next key.
-    pub(in crate::packet) fn walk(&self, times: u32) -> Result<()> {
+    pub(super) fn walk(&self, times: u32) -> Result<()> {
         run(program(&self.object, "walk")?, LOOPBACK, &[0; FRAME], times).map(drop)
     }
 
     /// All that [`Walker::walk`] does, but the walk.
-    pub(in crate::packet) fn next_key(&self, times: u32) -> Result<()> {
+    pub(super) fn next_key(&self, times: u32) -> Result<()> {
         run(program(&self.object, "next_key")?, LOOPBACK, &[0; FRAME], times).map(drop)
     }
 
     /// Fails unless the key at `position` takes this path.
-    pub(in crate::packet) fn check(&mut self, position: usize, path: &Path) -> Result<()> {
+    pub(super) fn check(&mut self, position: usize, path: &Path) -> Result<()> {
         self.cursor.set(position)?;
         let returned = run(program(&self.object, "walk")?, LOOPBACK, &[0; FRAME], 1)?.value;
         let [verdict, cause] = path.outcome.to_words();

@@ -1,10 +1,9 @@
 //! The benchmarks' own BPF programs, loaded: see `bench/ebpf`.
 
 mod feed;
-mod walker;
 
 /// Sizes that the programs were built with.
-#[path = "../../../ebpf/src/tables.rs"]
+#[path = "../../ebpf/src/tables.rs"]
 #[allow(dead_code, reason = "layouts are the programs' business, sizes are ours too")]
 pub mod tables;
 
@@ -13,8 +12,7 @@ use aya::maps::{Array, MapData};
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader, Pod, TestRun, TestRunOptions};
 
-pub(super) use feed::{Feed, padded};
-pub(super) use walker::Walker;
+pub(crate) use feed::{Feed, padded};
 
 use tables::CURSOR;
 
@@ -25,35 +23,40 @@ const CB: usize = 48;
 
 /// What a program returned, and the first two scratch words after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Returned {
+pub(crate) struct Returned {
     pub value: u32,
     pub cb: [u32; 2],
 }
 
 /// Where a table's next entry is.
-struct Cursor(Array<MapData, [u32; CURSOR]>);
+pub(crate) struct Cursor(Array<MapData, [u32; CURSOR]>);
 
 impl Cursor {
     /// Of `object`, for tables with so many entries: a power of two.
-    fn of(object: &mut Ebpf, entries: usize) -> Result<Self> {
-        if !entries.is_power_of_two() || entries > tables::COUNT {
-            bail!("a table has {entries} entries, which is no power of two up to {}", tables::COUNT);
-        }
+    pub(crate) fn of(object: &mut Ebpf, entries: usize) -> Result<Self> {
         let map = object.take_map("bench_cursor").context("the object has no cursor")?;
         let mut cursor = Self(Array::try_from(map)?);
-        cursor.0.set(0, [0, entries as u32 - 1, 0], 0)?;
+        cursor.begin(entries)?;
         Ok(cursor)
     }
 
+    /// Makes the first of so many entries the next one.
+    fn begin(&mut self, entries: usize) -> Result<()> {
+        if !entries.is_power_of_two() || entries > tables::COUNT {
+            bail!("a table has {entries} entries, which is no power of two up to {}", tables::COUNT);
+        }
+        Ok(self.0.set(0, [0, entries as u32 - 1, 0], 0)?)
+    }
+
     /// Makes an entry the next one.
-    fn set(&mut self, position: usize) -> Result<()> {
+    pub(crate) fn set(&mut self, position: usize) -> Result<()> {
         let [_, mask, zero] = self.0.get(&0, 0)?;
         Ok(self.0.set(0, [position as u32, mask, zero], 0)?)
     }
 }
 
 /// Loads `object` and those of its programs that are named.
-fn load(object: &[u8], programs: &[&str]) -> Result<Ebpf> {
+pub(crate) fn load(object: &[u8], programs: &[&str]) -> Result<Ebpf> {
     let mut object = EbpfLoader::new().load(object).context("loading the benchmarks' programs")?;
     for name in programs {
         let program = object.program_mut(name).with_context(|| format!("there is no program {name}"))?;
@@ -63,12 +66,12 @@ fn load(object: &[u8], programs: &[&str]) -> Result<Ebpf> {
     Ok(object)
 }
 
-fn program<'a>(object: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier> {
+pub(crate) fn program<'a>(object: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier> {
     Ok(object.program(name).with_context(|| format!("there is no program {name}"))?.try_into()?)
 }
 
 /// Runs a loaded program so many times over `frame`, at the interface.
-fn run(program: &SchedClassifier, ifindex: u32, frame: &[u8], times: u32) -> Result<Returned> {
+pub(crate) fn run(program: &SchedClassifier, ifindex: u32, frame: &[u8], times: u32) -> Result<Returned> {
     let mut context = [0u8; CONTEXT];
     context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
     let mut after = [0u8; CONTEXT];
@@ -85,7 +88,11 @@ fn run(program: &SchedClassifier, ifindex: u32, frame: &[u8], times: u32) -> Res
 }
 
 /// Sets the only value of a map to `items`; what is missing at its end is zero.
-fn fill<T: Pod + Default, const N: usize>(object: &mut Ebpf, map: &str, items: Vec<T>) -> Result<()> {
+pub(crate) fn fill<T: Pod + Default, const N: usize>(
+    object: &mut Ebpf,
+    map: &str,
+    items: Vec<T>,
+) -> Result<()> {
     let mut items = items;
     if items.len() > N {
         bail!("{map} has room for {N} items, not for {}", items.len());
