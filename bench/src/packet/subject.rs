@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use filter_common::{Direction, PortRecord, SHORT_WALK};
+use filter_common::{Direction, Learning, PortRecord, SHORT_WALK};
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, PortSpec};
 use filter_ctl::policy::Policy;
@@ -51,6 +51,7 @@ impl InForce {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            learning: Learning::default(),
         })?;
         if datapath.publish(prepared).is_some() {
             bail!("there was a policy on {name} already");

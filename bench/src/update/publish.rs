@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use filter_common::Learning;
 use filter_ctl::compile::{Image, compile};
 use filter_ctl::datapath::{Datapath, LoadOptions, PortSpec, Prepared};
 use filter_ctl::policy::Policy;
@@ -83,6 +84,7 @@ fn prepare(
             mac: None,
             ip4: &[],
             ip6: &[],
+            learning: Learning::default(),
         };
         let next = datapath.prepare_like(&spec, prepared.first())?;
         prepared.push(next);

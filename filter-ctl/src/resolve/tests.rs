@@ -94,7 +94,7 @@ fn parameters_hold_inside_their_reference_and_are_inherited() {
     let any_of = |field: Field| &step.tests().find(|test| test.field == field).unwrap().any_of;
     assert_eq!(any_of(Field::SrcIp), &[Atom::Ip4 { value: 0xc000_0201, mask: u32::MAX }]);
     assert_eq!(any_of(Field::DstPort), &[Atom::Range(25, 25)]);
-    assert!(!needs_ip4(&policy), "the address was given by the reference");
+    assert!(!needs_ip(&policy, IpVersion::V4), "the address was given by the reference");
     let error = refused(&[inner, middle], "middle");
     assert!(error.contains("$PORT") && error.contains("--param PORT=VALUE"), "{error}");
 }
