@@ -28,7 +28,7 @@ fn what_is_compiled_is_what_is_attached() {
         }
 
         let text = operator.ok("compile generic-layer2 --explain");
-        assert!(text.contains("42 rules in") && text.contains("out ipv4-tcp"), "{text}");
+        assert!(text.contains("39 rules in") && text.contains("out ipv4-tcp"), "{text}");
         assert!(!text.contains("several follow each other"), "{text}");
         assert!(!operator.ok("compile generic-layer2").contains("WAYS"));
     });
