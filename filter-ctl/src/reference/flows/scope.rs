@@ -25,6 +25,9 @@ enum Transport {
     Other,
 }
 
+/// The types that tags have.
+const TAG_TYPES: [u32; 3] = [0x8100, 0x88a8, 0x9100];
+
 /// What is known of a condition before the packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
@@ -162,6 +165,8 @@ impl Class {
             } else {
                 Holds::Perhaps
             }
+        } else if test.field == Field::TagType && !TAG_TYPES.iter().any(has) {
+            Holds::Never
         } else if matches!(test.field, Field::SrcIp | Field::DstIp)
             && !test.any_of.iter().any(|atom| self.has_address(atom))
         {
