@@ -34,8 +34,9 @@ pub fn finish(effects: &PortEffects<'_>, walk: Walk, key: &Key) -> Outcome {
 /// takes no more than five numbers.
 #[inline(never)]
 fn finish_words(record: &PortRecord, key: &Key, weight: u64, best: u64, index: u32) -> u64 {
+    // Nothing is learned in here: `parsed` may be anything but a zero beside others, which becomes a call.
     let effects =
-        PortEffects { skb: core::ptr::null_mut(), parsed: 0, record, weight: Weight::from_word(weight) };
+        PortEffects { skb: core::ptr::null_mut(), parsed: best, record, weight: Weight::from_word(weight) };
     let outcome = Outcome::guard(DropReason::StepLimit).to_words();
     let mut state = State { effects, key, outcome, walk: Walk::from_words((best, index)) };
     // SAFETY: the callback gets the state and nothing else, and has it for itself.

@@ -56,8 +56,15 @@ pub(super) fn read<F: Frame>(
         return None;
     }
     let (transaction, client, given) = (fixed.u32::<4>(), fixed.u32::<12>(), fixed.u32::<16>());
-    let mut options =
-        Options { offset: start + OPTIONS, end, kind: 0, lease: 0, requested: 0, through: 0, zero };
+    let mut options = Options {
+        offset: start + OPTIONS,
+        end,
+        kind: zero,
+        lease: zero,
+        requested: zero,
+        through: zero,
+        zero,
+    };
     frame.walk(MAX_OPTIONS, &mut options);
     let [kind, lease, requested] =
         [options.kind, options.lease, options.requested].map(|at| forget::<ANY_OFFSET>(at, zero));

@@ -570,7 +570,7 @@ fn is_allowed6(record: &PortRecord, address: [u64; 2]) -> bool {
 }
 
 /// Where things are in a frame, the first eight of them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Found {
     count: usize,
@@ -579,6 +579,12 @@ pub struct Found {
 
 impl Found {
     const MOST: usize = 8;
+
+    /// Nothing yet. `zero` is 0: of zeros that the compiler knows it makes a call.
+    #[inline(always)]
+    const fn nothing(zero: usize) -> Self {
+        Self { count: 0, places: [zero; Self::MOST] }
+    }
 
     #[inline(always)]
     fn push(&mut self, place: usize, zero: usize) {
