@@ -3,9 +3,10 @@
 //! Nobody pays for what no rule asks that packets of their class can meet. A class is looked at in both directions: who
 //! asks for the connection of what comes in has to have seen what went out.
 
+use filter_common::parse::protocol;
 use filter_common::{Class, Question, connection, element, flags, own, question, word};
 
-use super::constraint::Constraint;
+use super::constraint::{Constraint, Cube};
 use super::gate;
 use super::ways::{Conditions, Form};
 use crate::policy::Then;
@@ -38,8 +39,8 @@ pub(super) fn classes(asked: &[Asked; Class::COUNT]) -> (u32, u32) {
 }
 
 impl Asked {
-    /// Adds what the steps ask for that packets can get to.
-    pub(super) fn add(&mut self, forms: &[Form]) {
+    /// Adds what the steps ask for that packets of `class` can get to.
+    pub(super) fn add(&mut self, class: Class, forms: &[Form]) {
         let steps = forms.last().map_or(0, |form| form.step as usize + 1);
         let mut reached = vec![false; steps + 1];
         reached[0] = true;
@@ -54,13 +55,25 @@ impl Asked {
                 reached[step + 1] = true;
                 continue;
             };
+            let can_hold = |cube: &Cube| class != Class::Ipv4Other || !cube.iter().any(is_of_another_class);
+            let never = match &form.conditions {
+                Conditions::Ways(ways) => !ways.iter().any(can_hold),
+                Conditions::All(clauses) => {
+                    clauses.iter().any(|clause| !clause.negated && !clause.cubes.iter().any(can_hold))
+                }
+            };
+            if never {
+                reached[step + 1] = true;
+                continue;
+            }
             form.gates.iter().for_each(|gate| self.gate(gate));
             let mut always = false;
             match &form.conditions {
                 Conditions::Ways(ways) => {
                     // A gate may say no, and the steps behind are asked.
                     always = form.gates.is_empty() && ways.iter().any(Vec::is_empty);
-                    ways.iter().flatten().for_each(|constraint| self.constraint(constraint));
+                    let ways = ways.iter().filter(|way| can_hold(way));
+                    ways.flatten().for_each(|constraint| self.constraint(constraint));
                 }
                 Conditions::All(clauses) => {
                     let constraints = clauses.iter().flat_map(|clause| clause.cubes.iter().flatten());
@@ -103,4 +116,13 @@ impl Asked {
             _ => {}
         }
     }
+}
+
+/// Whether it holds only for protocols that have a class of their own, of all packets of IPv4.
+fn is_of_another_class(constraint: &Constraint) -> bool {
+    matches!(
+        *constraint,
+        Constraint::Range { word: word::PROTOCOL, lo, hi }
+            if lo == hi && matches!(lo, protocol::TCP | protocol::UDP | protocol::ICMP)
+    )
 }

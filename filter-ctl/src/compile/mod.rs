@@ -159,7 +159,7 @@ impl Lists {
             }
             for class in Class::ALL {
                 let list = forms(policy.program(direction), class)?;
-                asked[class as usize].add(&list);
+                asked[class as usize].add(class, &list);
                 of_root[class.root(direction)] = *known.entry(list).or_insert_with_key(|list| {
                     different.push(list.clone());
                     different.len() - 1
