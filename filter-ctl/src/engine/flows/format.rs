@@ -432,7 +432,7 @@ mod tests {
         let word = |number: u32| u64::from(0x0a00_0000 + number);
         let flow = |number: u32| ExportedFlow {
             key: FlowKey {
-                words: [word(0), 0, word(number), 0, 0x0004_0006_01bb_0000 | u64::from(number & 0xffff), 0],
+                words: [word(0), 0, word(number), 0, 0x0406_01bb_0000 | u64::from(number & 0xffff), 0],
             },
             state: 3 | state::REPLIED,
             sides: [[1, 2, 3], [4, 5, 6]],

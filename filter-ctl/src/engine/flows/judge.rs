@@ -221,7 +221,7 @@ mod tests {
         );
         assert_eq!(
             packet(&flow(17, [20001, 53], Some(7)), Direction::Out, true),
-            (Class::Ipv4Udp, parsed(&tagged(0x8100, 7, &datagram)))
+            (Class::Ipv4Udp, parsed(&tagged(&datagram, 0x8100, 7)))
         );
     }
 }
