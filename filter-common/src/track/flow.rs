@@ -171,8 +171,8 @@ impl FlowWords {
     /// Which flow.
     #[inline(always)]
     pub const fn key(&self) -> FlowKey {
-        let [a, b, c, d, e, f, ..] = self.words;
-        FlowKey { words: [a, b, c, d, e, f] }
+        let words = &self.words;
+        FlowKey { words: [words[0], words[1], words[2], words[3], words[4], words[5]] }
     }
 
     #[inline(always)]

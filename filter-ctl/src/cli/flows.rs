@@ -184,12 +184,11 @@ impl Context {
 
     fn import_flows(&self, port: &str, file: Option<&Path>) -> Result<(), Failure> {
         let shown = file.unwrap_or(Path::new("standard input"));
-        let bytes = match file {
-            Some(file) => fs::read(file),
-            None => {
-                let mut bytes = Vec::new();
-                io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-            }
+        let bytes = if let Some(file) = file {
+            fs::read(file)
+        } else {
+            let mut bytes = Vec::new();
+            io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
         };
         let bytes = bytes.map_err(|error| Failure::io(shown, &error))?;
         let imported = self.engine()?.import_flows(port, &bytes).map_err(|error| {

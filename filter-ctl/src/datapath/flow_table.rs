@@ -163,11 +163,11 @@ impl Recheck {
                     // What a command that died has accepted is not what this one does.
                     let epoch = if accepted { self.after } else { self.before };
                     if flow.epoch == epoch || table.set_epoch(at, &flow, epoch) {
-                        if !accepted {
-                            self.rejected.insert(flow.key);
-                        } else {
+                        if accepted {
                             self.rejected.remove(&flow.key);
                             self.kept += 1;
+                        } else {
+                            self.rejected.insert(flow.key);
                         }
                         break;
                     }

@@ -62,8 +62,8 @@ impl Prepared {
     }
 
     /// What was in force before, written anew to another slot.
-    pub(super) fn again(entry: u32, record: PortRecord, counters: Vec<u32>) -> Self {
-        Self { entry, record, counters }
+    pub(super) fn again(entry: u32, record: &PortRecord, counters: Vec<u32>) -> Self {
+        Self { entry, record: *record, counters }
     }
 
     /// The record.

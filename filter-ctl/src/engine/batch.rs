@@ -175,15 +175,12 @@ pub(super) fn publish(
         keep_last(state, folders)?;
     }
     for (ifindex, lost) in datapath.finish_moving(&ifindices)? {
-        match changed.iter_mut().find(|(known, _)| *known == ifindex) {
-            Some((_, changed)) => {
-                changed.kept = changed.kept.saturating_sub(lost);
-                changed.lost = lost;
-            }
-            None => {
-                let port = names.get(&ifindex).cloned().unwrap_or_default();
-                changed.push((ifindex, FlowsChanged { port, kept: 0, cut: 0, lost }));
-            }
+        if let Some((_, changed)) = changed.iter_mut().find(|(known, _)| *known == ifindex) {
+            changed.kept = changed.kept.saturating_sub(lost);
+            changed.lost = lost;
+        } else {
+            let port = names.get(&ifindex).cloned().unwrap_or_default();
+            changed.push((ifindex, FlowsChanged { port, kept: 0, cut: 0, lost }));
         }
     }
     Ok(Connections::of(changed.into_iter().map(|(_, changed)| changed).collect()))

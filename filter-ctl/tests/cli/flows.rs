@@ -463,7 +463,7 @@ fn connections_can_be_watched() {
         let mut child = command.spawn().unwrap();
         let mut seen: Vec<u8> = Vec::new();
         let mut output = child.stdout.take().unwrap();
-        while seen.iter().filter(|&&byte| byte == b'\n').count() < 2 {
+        while String::from_utf8_lossy(&seen).lines().count() < 2 {
             let mut buffer = [0; 4096];
             let length = output.read(&mut buffer).unwrap();
             assert_ne!(length, 0, "it ended");

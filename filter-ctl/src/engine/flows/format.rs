@@ -350,7 +350,7 @@ mod tests {
         ];
         let numbers = (any::<[[u32; 3]; 2]>(), any::<[u32; 2]>(), any::<[u64; 2]>());
         // Few virtual machines, so that there are groups.
-        let local = prop_oneof![Just([1, 2, 3, 4]), address.clone()];
+        let local = prop_oneof![Just([1, 2, 3, 4]), address];
         (local, address, identity, vlans, numbers, prop::option::of(0..3u16)).prop_map(
             |(local, remote, (version, protocol, numbers, stage), vlans, (sides, times, macs), rule)| {
                 let pairs = |[a, b, c, d]: [u32; 4]| {
@@ -375,7 +375,7 @@ mod tests {
                 };
                 ExportedFlow {
                     key: FlowKey { words: [a, b, c, d, identity, vlans.into()] },
-                    state: stage | state::REPLIED * (times[0] & 1),
+                    state: stage | if times[0] & 1 == 0 { 0 } else { state::REPLIED },
                     sides: if has_sides(protocol) { sides } else { [[0; 3]; 2] },
                     macs: macs.map(|mac| mac >> 16),
                     remaining: times[0],
