@@ -76,6 +76,8 @@ impl Host {
             count_values: false,
             learn_max: None,
             learn_prefixes: Vec::new(),
+            flows_max: None,
+            pickup: None,
             owner: None,
             link_device: None,
         };

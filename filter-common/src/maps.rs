@@ -53,6 +53,9 @@ pub const PROGRAM_OUT: &str = "filter_vm_out";
 /// The classifier of [`Direction::In`].
 pub const PROGRAM_IN: &str = "filter_vm_in";
 
+/// What puts flows into tables ([`batch`](crate::track::batch)); never attached.
+pub const PROGRAM_FLOWS: &str = "filter_flow_put";
+
 /// The classifier of a direction.
 pub const fn program(direction: Direction) -> &'static str {
     match direction {

@@ -12,7 +12,7 @@ use aya_ebpf::programs::TcContext;
 use filter_common::parse::Parsed;
 use filter_common::time::Tick;
 use filter_common::track::{
-    self, Bucket, Flow, FlowKey, FlowTable, FlowTables, Placed, Seen, Segment, Settings,
+    self, Bucket, Flow, FlowKey, FlowTable, FlowTables, FlowWords, Placed, Seen, Segment, Settings, batch,
 };
 use filter_common::{Direction, DropReason, Frame, Key, PortRecord};
 
@@ -124,6 +124,46 @@ fn seen<'a>(
     let jiffies = unsafe { bpf_jiffies64() };
     let now = Tick::from_jiffies(jiffies).plus(settings.clock_offset);
     Some(Seen { key, parsed: Parsed::from_word(parsed), direction, record, settings, now })
+}
+
+/// What time it is.
+#[inline(always)]
+pub fn now() -> u32 {
+    let offset = match maps::SETTINGS.get(0) {
+        Some(settings) => settings.clock_offset,
+        None => 0,
+    };
+    // SAFETY: a helper without arguments.
+    Tick::from_jiffies(unsafe { bpf_jiffies64() }).plus(offset).0
+}
+
+/// Puts a flow into the table of a port, or brings the one with its key there: one of [`batch::op`], and of
+/// [`batch::outcome`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_put(
+    flow: *const FlowWords,
+    key: *const Key,
+    record: *const PortRecord,
+    op: u32,
+) -> u32 {
+    // SAFETY: the verifier checks that callers pass memory of that size, or null.
+    let Some(flow) = (unsafe { flow.as_ref() }) else { return batch::outcome::NO_ROOM };
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return batch::outcome::NO_ROOM };
+    let tables = Tables { skb: core::ptr::null_mut() };
+    let done = if op == u32::from(batch::op::BRING) {
+        track::bring_flow(&tables, &seen, &flow.key())
+    } else {
+        match track::put(&tables, &seen, flow) {
+            Ok(placed) => Ok(matches!(placed, Placed::New)),
+            Err(reason) => Err(reason),
+        }
+    };
+    match done {
+        Ok(true) => batch::outcome::DONE,
+        Ok(false) => batch::outcome::NOTHING,
+        Err(_) => batch::outcome::NO_ROOM,
+    }
 }
 
 /// [`track::track`]. What cannot be known is invalid.

@@ -1,4 +1,5 @@
-//! The two tc classifiers: one for frames from the VM (tap ingress), one for frames to it (tap egress).
+//! The two tc classifiers: one for frames from the VM (tap ingress), one for frames to it (tap egress); and a program by
+//! which user space puts connections into tables.
 //!
 //! They are a shell: find the port's record, give the frame to [`filter_common::classify`], count, report.
 //! Nothing here changes while virtual machines run; policies are data.
@@ -23,15 +24,18 @@ mod reject;
 mod skb;
 
 use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use filter_common::maps::{MAX_NODES, NodePool};
 use filter_common::parse::{Parsed, parse, parse_plain};
+use filter_common::track::{FlowWords, batch};
 use filter_common::{
     Cause, Direction, DropReason, Frame, Key, Node, Nodes, Outcome, PortRecord, Verdict, record_flags, slot,
 };
 
+use connections::{filter_put, now};
 use port::{PortEffects, Weight, count_guard};
 use reject::{Rejected, filter_answer, is_answer};
 use skb::SkbFrame;
@@ -51,6 +55,54 @@ pub fn filter_vm_out(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn filter_vm_in(ctx: TcContext) -> i32 {
     judge(&ctx, Direction::In)
+}
+
+/// Puts flows into the table of a port, or moves them there: run by user space over a frame of its own
+/// ([`batch`]), and never attached. It leaves what time it is, and what became of the flows.
+#[classifier]
+pub fn filter_flow_put(ctx: TcContext) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    let (op, count) = match (ctx.load::<u8>(batch::OP), ctx.load::<u8>(batch::COUNT)) {
+        (Ok(op), Ok(count)) => (u32::from(op), usize::from(count)),
+        _ => return SHOT,
+    };
+    let mut became = [0; 2];
+    if count != 0 {
+        let entry = match maps::IFINDEX.get_ptr(ifindex) {
+            // SAFETY: a map element, read once.
+            Some(entry) => unsafe { core::ptr::read_volatile(entry) },
+            None => 0,
+        };
+        let Some(record) = record(entry, ifindex) else { return SHOT };
+        let (Some(key), Some(flow)) = (maps::KEY.get_ptr(0), maps::FLOW.get_ptr_mut(0)) else { return SHOT };
+        let mut position = 0;
+        while position < batch::MOST && position < count {
+            let at = batch::FLOWS + position * size_of::<FlowWords>();
+            // SAFETY: this CPU's element, which nobody else touches meanwhile, and as many bytes as it has.
+            let loaded = unsafe {
+                bpf_skb_load_bytes(
+                    ctx.skb.skb.cast(),
+                    at as u32,
+                    flow.cast::<core::ffi::c_void>(),
+                    size_of::<FlowWords>() as u32,
+                )
+            };
+            if loaded != 0 {
+                return SHOT;
+            }
+            let outcome = filter_put(flow, key, record, op) & 3;
+            became[position >> 4 & 1] |= outcome << (2 * (position & 15));
+            position += 1;
+        }
+    }
+    // SAFETY: the kernel passes a valid context; `cb` is the classifiers' scratch space.
+    unsafe {
+        (*ctx.skb.skb).cb[0] = now();
+        (*ctx.skb.skb).cb[1] = became[0];
+        (*ctx.skb.skb).cb[2] = became[1];
+    }
+    NEXT
 }
 
 #[inline(always)]

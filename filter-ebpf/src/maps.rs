@@ -10,7 +10,7 @@ use filter_common::maps::{
     GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SETS, MAX_SLOTS, MAX_TABLES, NodePool, RulePool,
     SetState,
 };
-use filter_common::track::{Bucket, Settings};
+use filter_common::track::{Bucket, FlowWords, Settings};
 use filter_common::{Counter, Key, Learned, Member, NetworkAddress, PortRecord};
 
 /// `BPF_F_MMAPABLE`: user space writes graphs and reads counters without a system call each.
@@ -43,6 +43,10 @@ pub static LEARNED: Array<Learned, MAX_PORTS, MMAPABLE> = Array::new();
 /// quarter of the stack that they have for all the functions they call.
 #[btf_map(name = "filter_key")]
 pub static KEY: PerCpuArray<Key, 1> = PerCpuArray::new();
+
+/// The flow that is being put into a table, where it takes none of the stack.
+#[btf_map(name = "filter_flow")]
+pub static FLOW: PerCpuArray<FlowWords, 1> = PerCpuArray::new();
 
 /// Members take memory as they come, not for as many as there could be.
 type Members = HashMap<Member, u32, 1, { BPF_F_NO_PREALLOC as usize }>;

@@ -154,6 +154,32 @@ fn own_mac<W: Words>(record: &PortRecord, words: &W) -> u64 {
     mac >> 32 & 0xffff | mac << 32
 }
 
+/// The bits of [`own`] for a packet of a port that has learned this much, and learns nothing from it.
+pub fn known_own_bits(record: &PortRecord, learned: &Learned, class: Class, key: &Key, now: Tick) -> u32 {
+    let mac = if record.flags & record_flags::LEARN_MAC == 0 {
+        u64::from(record.mac_hi) | u64::from(record.mac_lo) << 32
+    } else {
+        learned.mac >> 32 & 0xffff | learned.mac << 32
+    };
+    let mut bits = own_bits(record, mac, class, key);
+    let mut is_own = |position, bit, address: [u64; 2]| {
+        if [key.pair(position), key.pair(position + 2)] == address {
+            bits |= bit;
+        }
+    };
+    for (position, bit) in [(word::SRC_IP, own::SRC_IP), (word::DST_IP, own::DST_IP)] {
+        if class.is_ipv4() && record.flags & record_flags::LEARN_IP4 != 0 {
+            let known = learned.ip4.iter().filter(|known| table::is_live(known.state, now));
+            known.for_each(|known| is_own(position, bit, [known.address & 0xffff_ffff, 0]));
+        }
+        if class.is_ipv6() && record.flags & record_flags::LEARN_IP6 != 0 {
+            let known = learned.ip6.iter().filter(|known| table::is_live(known.state, now));
+            known.for_each(|known| is_own(position, bit, known.address));
+        }
+    }
+    bits
+}
+
 /// Says who the port is for this packet, what of it the packet teaches, and whether the packet has to wait.
 #[inline(always)]
 pub fn identify<W: Words>(

@@ -154,6 +154,54 @@ impl Flow {
     }
 }
 
+/// A flow as it lies in the table, of which nothing changes meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowWords {
+    /// The words of a [`Flow`].
+    pub words: [u64; FLOW_WORDS],
+}
+
+impl FlowWords {
+    #[inline(always)]
+    const fn half(&self, at: usize) -> u32 {
+        (self.words[at / 2] >> (32 * (at % 2))) as u32
+    }
+
+    /// Which flow.
+    #[inline(always)]
+    pub const fn key(&self) -> FlowKey {
+        let words = &self.words;
+        FlowKey { words: [words[0], words[1], words[2], words[3], words[4], words[5]] }
+    }
+
+    #[inline(always)]
+    pub(super) const fn state(&self) -> u32 {
+        self.half(STATE)
+    }
+
+    #[inline(always)]
+    pub(super) const fn contents(&self) -> Contents {
+        Contents {
+            expires: self.half(EXPIRES),
+            seen: self.half(14),
+            epoch: self.half(EPOCH),
+            sides: [self.half(16), self.half(17), self.half(18), self.half(19), self.half(20), self.half(21)],
+            began: self.half(22),
+            rule: self.half(23),
+            macs: [self.half(24), self.half(25), self.half(26)],
+            limits: [self.half(27), self.half(28)],
+        }
+    }
+}
+
+/// Where [`Flow::state`] lies in a flow, in words of 32 bits.
+pub const STATE: usize = 12;
+/// The same for [`Flow::expires`].
+pub const EXPIRES: usize = 13;
+/// The same for [`Flow::epoch`].
+pub const EPOCH: usize = 15;
+
 /// What user space reads of a flow's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowState {
@@ -200,6 +248,16 @@ impl FlowState {
             ],
             limits: [half(27), half(28)],
         }
+    }
+
+    /// Whether there is a flow at that time that packets of a port belong to whose record has this epoch.
+    pub fn is_alive(&self, now: Tick, epoch: u32) -> bool {
+        self.is_there(now) && !record::is_older(self.epoch, epoch)
+    }
+
+    /// Whether there is a flow at that time, of whatever epoch.
+    pub fn is_there(&self, now: Tick) -> bool {
+        self.state & state::LIVE != 0 && self.expires.is_after(now)
     }
 
     /// As the words of a [`Flow`].
@@ -281,6 +339,15 @@ mod tests {
             core::array::from_fn(|at| if at < 14 { (at as u64 + 1) * 0x0101_0000_2020_3003 } else { 0 });
         let state = FlowState::from_words(&words);
         assert_eq!(state.to_words(), words);
+        let contents = FlowWords { words }.contents();
+        assert_eq!((FlowWords { words }.key(), FlowWords { words }.state()), (state.key, state.state));
+        let [[end, max_end, max_window], other] = state.sides;
+        assert_eq!(contents.sides[..3], [end, max_end, max_window]);
+        assert_eq!(contents.sides[3..], other);
+        assert_eq!((contents.expires, contents.seen), (state.expires.0, state.seen.0));
+        assert_eq!((contents.epoch, contents.began, contents.rule), (state.epoch, state.began.0, state.rule));
+        assert_eq!(contents.limits, state.limits);
+        assert_eq!([STATE, EXPIRES, EPOCH], [12, 13, 15]);
         let flow = Flow::default();
         // Where the fields lie, is where user space looks for them.
         let at =

@@ -8,21 +8,24 @@
 //! Invariants: what belongs to no flow is never told that it does; a packet that does not fit its flow changes nothing
 //! of it; a flow that was answered makes no room for another one. `docs/connections.md` is the specification.
 
+pub mod batch;
 mod flow;
 mod fragment;
 mod icmp;
 mod key;
 mod sctp;
 mod settings;
+mod stage;
 mod table;
 mod tcp;
 mod update;
 
-pub use flow::{FLOW_WORDS, Flow, FlowState, Side, state};
+pub use flow::{EPOCH, EXPIRES, FLOW_WORDS, Flow, FlowState, FlowWords, STATE, Side, state};
 pub use fragment::{follow_fragment, note_fragment};
 pub use key::{FlowKey, Kind};
 pub use settings::{Settings, TIMEOUTS, timeout};
-pub use table::{Bucket, FlowTable, FlowTables, PLACES, Placed, find_room, hash, room};
+pub use stage::Stage;
+pub use table::{Bucket, FlowTable, FlowTables, PLACES, Placed, find_room, hash, put, room};
 pub use tcp::{OUTSIDE, Segment, in_window};
 
 use crate::connection::{INVALID, NEW, ORIGINAL, REPLY};
@@ -167,7 +170,13 @@ pub fn bring<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
         FlowKey::of_ports(seen.key, class, seen.direction)
     };
     let Some(key) = key else { return false };
-    table::bring(tables, seen, &key.forgotten(seen.record.zero as usize))
+    bring_flow(tables, seen, &key.forgotten(seen.record.zero as usize)).unwrap_or(false)
+}
+
+/// The same for the flow with this key. An error where there is no room for it: then it stays where it is.
+#[inline(always)]
+pub fn bring_flow<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) -> Result<bool, DropReason> {
+    table::bring(tables, seen, key)
 }
 
 /// Makes the flow that a packet begins which has passed, as `rule` has it, which is the counter of the rule that

@@ -10,11 +10,11 @@ use crate::connection::{INVALID, NEW, ORIGINAL, REPLY};
 use crate::frame::Block;
 
 /// An INIT was seen.
-const INIT: u32 = 1;
+pub(super) const INIT: u32 = 1;
 /// It was answered.
-const COOKIE: u32 = 2;
-const ESTABLISHED: u32 = 3;
-const SHUTDOWN: u32 = 4;
+pub(super) const COOKIE: u32 = 2;
+pub(super) const ESTABLISHED: u32 = 3;
+pub(super) const SHUTDOWN: u32 = 4;
 pub(super) const CLOSED: u32 = 5;
 
 /// Types of chunks.

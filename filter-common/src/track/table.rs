@@ -9,7 +9,7 @@
 
 use core::cell::Cell;
 
-use super::flow::{Begun, Contents, Flow, macs, state};
+use super::flow::{Begun, Contents, Flow, FlowWords, macs, state};
 use super::key::{FlowKey, Kind};
 use super::tcp::{self, Segment};
 use super::{Seen, sctp};
@@ -152,24 +152,52 @@ pub(super) fn find_any<'t, T: FlowTables>(tables: &'t T, seen: &Seen<'_>, key: &
 }
 
 /// Moves a flow that is alive to the table that takes the place of the one it is in, if it is not there already. `false`:
-/// there is no such flow, or no room for it.
+/// there is no such flow, or others were at it. An error: there is no room for it, and it stays where it is.
 #[inline(always)]
-pub(super) fn bring<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) -> bool {
+pub(super) fn bring<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) -> Result<bool, DropReason> {
     let record: &PortRecord = seen.record;
-    let Some(table) = tables.table(record.flow_previous) else { return false };
+    let Some(table) = tables.table(record.flow_previous) else { return Ok(false) };
     let hash = hash(key, seen.settings);
     let found = search(table, record.flow_previous_mask, hash, key, record.zero as usize);
-    let Some((bucket, place)) = found else { return false };
+    let Some((bucket, place)) = found else { return Ok(false) };
     let from = &bucket.flows[place];
-    let state = from.state.get();
-    if rank_of(from, seen) <= rank::OVER || !tables.exchange(&from.state, state, state & !state::LIVE) {
-        return false;
+    let before = from.state.get();
+    if rank_of(from, seen) <= rank::OVER {
+        return Ok(false);
     }
-    let Ok(Some(room)) = make_room(tables, seen, key) else { return false };
-    let Some(taken) = take(tables, &room) else { return false };
-    let state = taken | state & !(0xff << state::USES);
-    show(tables, hash.tag, key, &room, state, &from.contents());
-    true
+    let room = make_room(tables, seen, key)?;
+    let gone = before & !state::LIVE;
+    let Some(room) = room else {
+        tables.exchange(&from.state, before, gone);
+        return Ok(false);
+    };
+    // The place is taken before the flow is: it is in one of the tables at any time but for an instant.
+    let Some(taken) = take(tables, &room) else { return Ok(false) };
+    if !tables.exchange(&from.state, before, gone) {
+        return Ok(false);
+    }
+    show(tables, hash.tag, key, &room, taken | before & !USES, &from.contents());
+    Ok(true)
+}
+
+/// The bits of a state that count how often its place was used.
+const USES: u32 = 0xff << state::USES;
+
+/// Writes a flow that was followed elsewhere, or at another time, to a place of its own, if it is not there already. It
+/// is one that the policy in force accepts.
+#[inline(always)]
+pub fn put<T: FlowTables>(tables: &T, seen: &Seen<'_>, flow: &FlowWords) -> Result<Placed, DropReason> {
+    let key = flow.key();
+    for _ in 0..ATTEMPTS {
+        let Some(room) = make_room(tables, seen, &key)? else { return Ok(Placed::Already) };
+        if let Some(taken) = take(tables, &room) {
+            let contents = Contents { epoch: seen.record.flow_epoch, ..flow.contents() };
+            let state = taken | flow.state() & !USES | state::LIVE;
+            show(tables, hash(&key, seen.settings).tag, &key, &room, state, &contents);
+            return Ok(Placed::New);
+        }
+    }
+    Err(DropReason::FlowContended)
 }
 
 /// The flow with this key, if it is alive.

@@ -17,16 +17,16 @@ use crate::frame::{Block, Steps};
 use crate::{Frame, flags, word};
 
 /// States: 1 to 9, in the order of the timeouts.
-const SYN_SENT: u32 = 1;
-const SYN_RECV: u32 = 2;
-const ESTABLISHED: u32 = 3;
-const FIN_WAIT: u32 = 4;
-const CLOSE_WAIT: u32 = 5;
-const LAST_ACK: u32 = 6;
+pub(super) const SYN_SENT: u32 = 1;
+pub(super) const SYN_RECV: u32 = 2;
+pub(super) const ESTABLISHED: u32 = 3;
+pub(super) const FIN_WAIT: u32 = 4;
+pub(super) const CLOSE_WAIT: u32 = 5;
+pub(super) const LAST_ACK: u32 = 6;
 pub(super) const TIME_WAIT: u32 = 7;
 pub(super) const CLOSE: u32 = 8;
 /// Both have opened.
-const SYN_SENT_2: u32 = 9;
+pub(super) const SYN_SENT_2: u32 = 9;
 /// The packet belongs to the flow, and changes nothing.
 const IGNORED: u32 = 12;
 /// It belongs to none.

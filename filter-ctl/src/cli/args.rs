@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use filter_common::Direction;
 
-use crate::datapath::LogLevel;
+use crate::datapath::{FlowSpec, LogLevel};
+use crate::engine::OldFlows;
 use crate::model::{IpNetwork, Learn, Mode};
-use crate::store::{Binding, Fail};
+use crate::store::{Binding, Fail, Pickup};
 use crate::xml::Reading;
 
+use super::flows::FlowsArgs;
 use super::sets::SetCommand;
+use super::timeouts::TimeoutsCommand;
 use super::virsh::Virsh;
 
 /// Filters the packets of virtual machines on the host, out of the guests' reach.
@@ -86,6 +89,9 @@ pub enum Command {
         /// How it is read.
         #[command(flatten)]
         reading: ReadingArgs,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Remove a profile that no port uses, even if others refer to it.
     ///
@@ -103,6 +109,9 @@ pub enum Command {
         /// How it is read.
         #[command(flatten)]
         reading: ReadingArgs,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Remove a profile that nobody uses.
     #[command(alias = "nwfilter-destroy")]
@@ -133,6 +142,9 @@ pub enum Command {
         /// How it is read.
         #[command(flatten)]
         reading: ReadingArgs,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Change a profile in $EDITOR.
     ///
@@ -145,6 +157,9 @@ pub enum Command {
         /// How it is read.
         #[command(flatten)]
         reading: ReadingArgs,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Make a profile that says the same as another.
     #[command(alias = "nwfilter-create-from")]
@@ -184,6 +199,9 @@ pub enum Command {
         /// How they are read.
         #[command(flatten)]
         reading: ReadingArgs,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Filter ports, or change what they do: all that are named, or, if one of them cannot be, none.
     ///
@@ -195,7 +213,8 @@ pub enum Command {
         #[arg(value_name = "PORT", required_unless_present = "bindings", conflicts_with = "bindings")]
         ports: Vec<String>,
         /// Attach the ports in this file, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]…
-        /// [profile=NAME]… [learn=HOW] [learn-max=COUNT] [prefix=PREFIX]… [dhcp-server=ADDRESS]…`.
+        /// [profile=NAME]… [learn=HOW] [learn-max=COUNT] [prefix=PREFIX]… [dhcp-server=ADDRESS]… [flows-max=N]
+        /// [pickup=HOW]`.
         ///
         /// What the command line says holds for all of them; a profile in a line stands in place of those there, and
         /// a parameter in place of the one of its name. Empty lines, and what follows a `#`, are ignored.
@@ -204,6 +223,9 @@ pub enum Command {
         /// What the ports are held to.
         #[command(flatten)]
         binding: BindingArgs,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
         /// Which diagnostics the classifiers log for `kernel-log`, if this is what loads them: they are
         /// loaded with the first port.
         #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
@@ -259,6 +281,16 @@ pub enum Command {
         /// Show rules over lists value by value; for ports attached with --count-values.
         #[arg(long)]
         expand: bool,
+    },
+    /// List the connections that a port follows, take some out, or take them along to another host.
+    Flows(FlowsArgs),
+    /// Show or change how long connections are remembered after a packet of them.
+    ///
+    /// Holds for all ports of this host, and for each connection from its next packet on. Kept on disk.
+    Timeouts {
+        /// What is done; they are shown if nothing is said.
+        #[command(subcommand)]
+        command: Option<TimeoutsCommand>,
     },
     /// Make, fill and look at named sets, which profiles ask for: addresses, networks, addresses with ports, MAC
     /// addresses.
@@ -344,6 +376,38 @@ pub struct PortArgs {
     /// Count rules of filters that go through lists value by value, for `stats --expand`. Ports share less then.
     #[arg(long)]
     pub count_values: bool,
+    /// Have room for so many connections, or the next power of two; 8192 if nothing is said.
+    ///
+    /// For ports whose profiles ask for the state of connections. A port that is attached with another number gets
+    /// another table, and its connections move there while packets pass.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(FlowSpec::MOST)))]
+    pub flows_max: Option<u32>,
+    /// Whether a packet in the middle of a connection of which nothing is known begins one (loose), or belongs to none
+    /// (strict). As nothing else is said, strict in strict mode and loose in libvirt mode.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub pickup: Option<Pickup>,
+}
+
+impl PortArgs {
+    /// What the options say of a binding.
+    pub fn binding(self) -> Binding {
+        let guest = GuestArgs {
+            mac: None,
+            addresses: Vec::new(),
+            parameters: Vec::new(),
+            learn: LearnArgs::default(),
+        };
+        binding(&[], &guest, self)
+    }
+}
+
+/// What becomes of connections when a policy changes.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ChangeArgs {
+    /// What becomes of connections that ports follow: those go on that could begin under the new policy (recheck), all
+    /// (keep), or none (cut).
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub flows: OldFlows,
 }
 
 /// What profiles ask for of the virtual machine behind a port.
@@ -428,6 +492,8 @@ fn binding(profiles: &[String], guest: &GuestArgs, port: PortArgs) -> Binding {
         count_values: port.count_values,
         learn_max: *learn_max,
         learn_prefixes: prefixes.iter().map(ToString::to_string).collect(),
+        flows_max: port.flows_max,
+        pickup: port.pickup,
         owner: None,
         link_device: None,
     }
@@ -492,6 +558,9 @@ pub struct ExplainArgs {
     /// Whether malformed and evasive frames are dropped before any rule.
     #[arg(long, value_enum, default_value_t)]
     pub mode: Mode,
+    /// Whether a packet in the middle of a connection of which nothing is known begins one (loose).
+    #[arg(long, value_enum, value_name = "HOW", requires = "profiles")]
+    pub pickup: Option<Pickup>,
     /// Look for profiles in this folder too, before the installed ones.
     #[arg(long, value_name = "DIR", requires = "profiles")]
     pub profile_dir: Option<PathBuf>,
@@ -518,7 +587,8 @@ impl ExplainArgs {
             parameters: self.parameters.clone(),
             learn: LearnArgs::default(),
         };
-        let port = PortArgs { mode: self.mode, fail: Fail::Closed, count_values: false };
+        let port =
+            PortArgs { mode: self.mode, fail: Fail::Closed, pickup: self.pickup, ..PortArgs::default() };
         binding(&self.profiles, &guest, port)
     }
 }

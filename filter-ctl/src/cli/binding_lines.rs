@@ -1,15 +1,18 @@
 //! A file of ports to attach, a line each: `PORT [mac=MAC] [ip=ADDRESS]… [param=NAME=VALUE]… [profile=NAME]…
-//! [learn=HOW] [learn-max=COUNT] [prefix=PREFIX]… [dhcp-server=ADDRESS]…`.
+//! [learn=HOW] [learn-max=COUNT] [prefix=PREFIX]… [dhcp-server=ADDRESS]… [flows-max=N] [pickup=HOW]`.
 //!
 //! The words are those of the options. What the file does not say of a port the command line says of all.
 
 use std::fs;
 use std::path::Path;
 
+use clap::ValueEnum as _;
+
 use super::args::parameter;
 use super::failure::{Failure, INVALID};
+use crate::datapath::FlowSpec;
 use crate::model::Learn;
-use crate::store::Binding;
+use crate::store::{Binding, Pickup};
 
 /// The ports of a file, each with what is said of all and what its line says of it.
 pub fn read(file: &Path, of_all: &Binding) -> Result<Vec<(String, Binding)>, Failure> {
@@ -36,7 +39,7 @@ fn read_line(said: &str, of_all: &Binding) -> Result<Option<(String, Binding)>, 
         let unknown = || {
             format!(
                 "found `{word}`, expected mac=MAC, ip=ADDRESS, param=NAME=VALUE, profile=NAME, learn=HOW, \
-                     learn-max=COUNT, prefix=PREFIX or dhcp-server=ADDRESS"
+                     learn-max=COUNT, prefix=PREFIX, dhcp-server=ADDRESS, flows-max=N or pickup=HOW"
             )
         };
         let (key, value) = word.split_once('=').ok_or_else(unknown)?;
@@ -51,6 +54,18 @@ fn read_line(said: &str, of_all: &Binding) -> Result<Option<(String, Binding)>, 
             }
             "param" => {
                 given.push(parameter(value).map_err(|expected| format!("found `{word}`, {expected}"))?);
+            }
+            "flows-max" => {
+                let places = value.parse().ok().filter(|places| (1..=FlowSpec::MOST).contains(places));
+                let places =
+                    places.ok_or_else(|| format!("found `{word}`, expected 1 to {}", FlowSpec::MOST))?;
+                binding.flows_max = Some(places);
+            }
+            "pickup" => {
+                let pickup = Pickup::from_str(value, false);
+                binding.pickup = Some(
+                    pickup.map_err(|_| format!("found `{word}`, expected pickup=strict or pickup=loose"))?,
+                );
             }
             "profile" => profiles.push(value.to_owned()),
             "learn" => given.push((Learn::PARAMETER.to_owned(), value.to_owned())),

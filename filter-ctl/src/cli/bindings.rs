@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::PortArgs;
+use super::args::{ChangeArgs, PortArgs};
 use super::failure::{Failure, INVALID, USAGE};
 use super::progress::Progress;
 use super::{Context, binding_lines, show};
@@ -20,7 +20,7 @@ impl Context {
         ports: &[String],
         file: Option<&Path>,
         binding: &Binding,
-        kernel_log: LogLevel,
+        (change, kernel_log): (ChangeArgs, LogLevel),
     ) -> Result<(), Failure> {
         if ports.len() != 1 && (binding.mac.is_some() || !binding.addresses.is_empty()) {
             return Err(Failure::new(
@@ -39,7 +39,7 @@ impl Context {
                 "filter-ctl: the classifiers are loaded already, and go on logging as they were loaded to"
             );
         }
-        let mut engine = self.engine_with(options)?;
+        let mut engine = self.engine_with(options)?.with_old_flows(change.flows);
         if let ([_], [(port, binding)]) = (ports, bindings.as_slice()) {
             let attached = engine.attach(port, binding.clone()).map_err(|error| self.failure(&error))?;
             return self.print(&attached, || show::attached(&attached));
@@ -97,8 +97,7 @@ impl Context {
             .map_err(|error| Failure::new(INVALID, error.in_file(file).to_string()))?;
         let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
         self.warn(file, &warnings);
-        let PortArgs { mode, fail, count_values } = port;
-        let binding = engine::of_document(&parsed.binding, mode, fail, count_values);
+        let binding = engine::of_document(&parsed.binding, port.binding());
         let mut attached =
             self.engine()?.attach_new(&parsed.binding.port, binding).map_err(|error| self.failure(&error))?;
         attached.warnings = warnings;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Context;
+use super::args::ChangeArgs;
 use super::failure::{CHECK, Failure, INVALID};
 use crate::engine::{Candidate, Fate, Import, Imported, Warning};
 use crate::xml::{self, FileError, Reading};
@@ -14,8 +15,8 @@ impl Context {
         &self,
         folder: &Path,
         reading: Reading,
-        keep_going: bool,
-        dry_run: bool,
+        change: ChangeArgs,
+        (keep_going, dry_run): (bool, bool),
     ) -> Result<(), Failure> {
         let files = documents(folder)?;
         if files.is_empty() {
@@ -24,6 +25,7 @@ impl Context {
         let candidates = files.into_iter().map(|file| candidate(file, reading)).collect();
         let import = self
             .engine()?
+            .with_old_flows(change.flows)
             .import(candidates, reading, keep_going, dry_run)
             .map_err(|error| self.failure(&error))?;
         let summary = Summary::of(&import);

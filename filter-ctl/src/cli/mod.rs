@@ -5,6 +5,7 @@ mod binding_lines;
 mod bindings;
 mod edit;
 mod failure;
+mod flows;
 mod frames;
 mod import;
 mod profiles;
@@ -12,6 +13,7 @@ mod progress;
 mod sets;
 mod show;
 mod table;
+mod timeouts;
 mod virsh;
 
 use std::env;
@@ -65,23 +67,23 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let context =
         Context { folders: Folders::new(cli.root.as_deref(), cli.bpffs.as_deref()), json: cli.json };
     match cli.command {
-        Command::Define { file, reading } => context.define(&file, reading.reading()),
+        Command::Define { file, reading, change } => context.define(&file, reading.reading(), change),
         Command::Undefine { name } => context.undefine(&name),
-        Command::Create { file, reading } => context.create(&file, reading.reading()),
+        Command::Create { file, reading, change } => context.create(&file, reading.reading(), change),
         Command::Destroy { name } => context.destroy(&name),
         Command::List => context.list(),
         Command::Dumpxml { name, dialect, drop_snap } => context.dumpxml(&name, dialect, drop_snap),
-        Command::Update { file, reading } => context.update(&file, reading.reading()),
-        Command::Edit { name, reading } => context.edit(&name, reading),
+        Command::Update { file, reading, change } => context.update(&file, reading.reading(), change),
+        Command::Edit { name, reading, change } => context.edit(&name, reading, change),
         Command::CreateFrom { name, new } => context.create_from(&name, &new),
         Command::Validate { files, profile_dir, reading } => {
             context.validate(&files, profile_dir.as_deref(), reading.reading())
         }
-        Command::Import { folder, keep_going, dry_run, reading } => {
-            context.import(&folder, reading.reading(), keep_going, dry_run)
+        Command::Import { folder, keep_going, dry_run, reading, change } => {
+            context.import(&folder, reading.reading(), change, (keep_going, dry_run))
         }
-        Command::Attach { ports, bindings, binding, kernel_log } => {
-            context.attach(&ports, bindings.as_deref(), &binding.binding(), kernel_log)
+        Command::Attach { ports, bindings, binding, change, kernel_log } => {
+            context.attach(&ports, bindings.as_deref(), &binding.binding(), (change, kernel_log))
         }
         Command::Detach { ports } => context.detach(&ports),
         Command::Ports => context.ports(),
@@ -93,6 +95,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::BindingDumpxml { port } => context.binding_dumpxml(&port),
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
         Command::Set { command } => context.set(command),
+        Command::Flows(args) => context.flows(args),
+        Command::Timeouts { command } => context.timeouts(command),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::args::{Dialect, ReadingArgs};
+use super::args::{ChangeArgs, Dialect, ReadingArgs};
 use super::failure::{CHECK, Failure, INVALID, NOT_FOUND};
 use super::{Context, edit, show};
 use crate::convert::{Snap, to_filter, to_pool};
@@ -17,19 +17,24 @@ use crate::xml::{self, Reading};
 type Put<T> = fn(&mut Engine, Profile, Reading) -> Result<T, EngineError>;
 
 impl Context {
-    pub(super) fn define(&self, file: &Path, reading: Reading) -> Result<(), Failure> {
-        let defined = self.defined(file, reading)?;
+    pub(super) fn define(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
+        let defined = self.defined(file, reading, change)?;
         self.print(&defined, || show::defined(&defined))
     }
 
-    pub(super) fn defined(&self, file: &Path, reading: Reading) -> Result<Defined, Failure> {
-        let (mut defined, warnings) = self.put(file, reading, Engine::define)?;
+    pub(super) fn defined(
+        &self,
+        file: &Path,
+        reading: Reading,
+        change: ChangeArgs,
+    ) -> Result<Defined, Failure> {
+        let (mut defined, warnings) = self.put(file, (reading, change), Engine::define)?;
         self.warn_more(file, warnings, &mut defined.updated.warnings);
         Ok(defined)
     }
 
-    pub(super) fn create(&self, file: &Path, reading: Reading) -> Result<(), Failure> {
-        let (mut defined, warnings) = self.put(file, reading, Engine::create)?;
+    pub(super) fn create(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
+        let (mut defined, warnings) = self.put(file, (reading, change), Engine::create)?;
         self.warn_more(file, warnings, &mut defined.updated.warnings);
         let Updated { profile, warnings, .. } = defined.updated;
         let mut value = json!({ "created": profile });
@@ -39,19 +44,24 @@ impl Context {
         self.print(&value, || format!("{profile} is created\n"))
     }
 
-    pub(super) fn update(&self, file: &Path, reading: Reading) -> Result<(), Failure> {
-        let (mut updated, warnings) = self.put(file, reading, Engine::update)?;
+    pub(super) fn update(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
+        let (mut updated, warnings) = self.put(file, (reading, change), Engine::update)?;
         self.warn_more(file, warnings, &mut updated.warnings);
         self.print(&updated, || show::updated(&updated))
     }
 
     /// Reads a profile and does this with it. Gives what reading it warned of, which is told already.
-    fn put<T>(&self, file: &Path, reading: Reading, put: Put<T>) -> Result<(T, Vec<Warning>), Failure> {
+    fn put<T>(
+        &self,
+        file: &Path,
+        (reading, change): (Reading, ChangeArgs),
+        put: Put<T>,
+    ) -> Result<(T, Vec<Warning>), Failure> {
         let parsed = xml::read_profile_with(file, reading)?;
         let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
         self.warn(file, &warnings);
         let name = parsed.profile.name.clone();
-        let done = put(&mut self.engine()?, parsed.profile, reading)
+        let done = put(&mut self.engine()?.with_old_flows(change.flows), parsed.profile, reading)
             .map_err(|error| self.failure_in(&error, file, &name))?;
         Ok((done, warnings))
     }
@@ -150,8 +160,8 @@ impl Context {
         self.print(&json!({ "name": profile.name.as_str(), "xml": text }), || text.clone())
     }
 
-    pub(super) fn edit(&self, name: &str, reading: ReadingArgs) -> Result<(), Failure> {
-        if let Some(updated) = self.edited(name, reading)? {
+    pub(super) fn edit(&self, name: &str, reading: ReadingArgs, change: ChangeArgs) -> Result<(), Failure> {
+        if let Some(updated) = self.edited(name, reading, change)? {
             return self.print(&updated, || show::updated(&updated));
         }
         let name = found(&self.profiles()?, name)?.name.to_string();
@@ -159,7 +169,12 @@ impl Context {
     }
 
     /// Lets a profile be edited; `None` if nothing was changed.
-    pub(super) fn edited(&self, name: &str, reading: ReadingArgs) -> Result<Option<Updated>, Failure> {
+    pub(super) fn edited(
+        &self,
+        name: &str,
+        reading: ReadingArgs,
+        change: ChangeArgs,
+    ) -> Result<Option<Updated>, Failure> {
         let profiles = self.profiles()?;
         let profile = found(&profiles, name)?;
         let name = &profile.name;
@@ -174,7 +189,7 @@ impl Context {
                 );
                 return Err(Failure::new(INVALID, message));
             }
-            let (mut updated, warnings) = self.put(file, reading, Engine::update)?;
+            let (mut updated, warnings) = self.put(file, (reading, change), Engine::update)?;
             self.warn_more(file, warnings, &mut updated.warnings);
             Ok(updated)
         })

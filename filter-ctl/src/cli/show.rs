@@ -1,8 +1,10 @@
 //! What commands print for people.
 
+use super::flows::{connections, in_words};
 use super::table::Table;
 use crate::engine::{
-    AnswerCount, Attached, Compiled, Defined, Explained, GuardCount, Outcome, PortStats, PortView, Updated,
+    AnswerCount, Attached, Compiled, Connections, Defined, Explained, FlowsChanged, GuardCount, Outcome,
+    PortStats, PortView, Updated,
 };
 use crate::model::{Learn, Mode};
 use crate::store::{Binding, Fail, Profiles};
@@ -36,6 +38,9 @@ pub fn attached(attached: &Attached) -> String {
         attached.depth
     );
     text += &learns(attached);
+    if let Some(changed) = &attached.connections {
+        text += &format!("{}\n", of_one_port(changed));
+    }
     text
 }
 
@@ -141,14 +146,46 @@ pub fn defined(defined: &Defined) -> String {
 pub fn updated(updated: &Updated) -> String {
     match updated.ports.as_slice() {
         [] => format!("{} is changed; no port uses it\n", updated.profile),
-        ports => format!("{} is changed, in force on {}\n", updated.profile, ports.join(", ")),
+        ports => {
+            let connections = match updated.connections.ports.as_slice() {
+                [] => String::new(),
+                // Of one port it is all said there.
+                [_] => format!(" ({})", became(&updated.connections)),
+                each => {
+                    let each: Vec<String> =
+                        each.iter().map(|port| format!("{}: {}", port.port, of_port(port))).collect();
+                    format!(" ({}; {})", became(&updated.connections), each.join(", "))
+                }
+            };
+            format!("{} is changed, in force on {}{connections}\n", updated.profile, ports.join(", "))
+        }
     }
+}
+
+/// What became of connections.
+fn became(changed: &Connections) -> String {
+    let Connections { kept, cut, lost, .. } = *changed;
+    let lost = if lost == 0 { String::new() } else { format!(", {lost} LOST FOR WANT OF ROOM") };
+    format!("{} kept, {cut} cut{lost}", connections(kept))
+}
+
+/// What became of connections of a port among several.
+fn of_port(changed: &FlowsChanged) -> String {
+    let FlowsChanged { kept, cut, lost, .. } = *changed;
+    let lost = if lost == 0 { String::new() } else { format!(", {lost} lost") };
+    format!("{kept} kept, {cut} cut{lost}")
+}
+
+/// What became of connections of a port.
+fn of_one_port(changed: &FlowsChanged) -> String {
+    let FlowsChanged { kept, cut, lost, .. } = *changed;
+    became(&Connections { kept, cut, lost, ports: Vec::new() })
 }
 
 /// The ports there are.
 pub fn ports(ports: &[PortView]) -> String {
     let mut table = Table::new(&[
-        "PORT", "STATUS", "PROFILES", "MAC", "IP", "MODE", "FAIL", ">RULES", ">GRAPH", ">SHARED",
+        "PORT", "STATUS", "PROFILES", "MAC", "IP", "MODE", "FAIL", ">RULES", ">GRAPH", ">SHARED", ">FLOWS",
     ]);
     for port in ports {
         let binding = port.binding.as_ref();
@@ -163,6 +200,7 @@ pub fn ports(ports: &[PortView]) -> String {
             port.rules.to_string(),
             port.graph.map_or_else(|| "-".to_owned(), |graph| graph.to_string()),
             port.sharing.to_string(),
+            port.flows.map_or_else(String::new, |flows| format!("{}/{}", flows.used, flows.room)),
         ]);
     }
     if table.is_empty() { "no port is filtered\n".to_owned() } else { table.to_string() }
@@ -264,7 +302,12 @@ pub fn stats(stats: &PortStats, all: bool, before: Option<&PortStats>) -> String
     }
     let tables: Vec<String> =
         [rules, guard, answers].iter().filter(|table| !table.is_empty()).map(ToString::to_string).collect();
-    if tables.is_empty() { format!("{}: no packet yet\n", stats.port) } else { tables.join("\n") }
+    let mut text =
+        if tables.is_empty() { format!("{}: no packet yet\n", stats.port) } else { tables.join("\n") };
+    if let Some(flows) = &stats.flows {
+        text += &format!("\n{}", in_words(flows));
+    }
+    text
 }
 
 fn added(now: u64, then: Option<u64>) -> String {

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Context;
-use super::args::{PortArgs, ReadingArgs};
+use super::args::{ChangeArgs, PortArgs, ReadingArgs};
 use super::failure::Failure;
 use crate::engine::Referred;
 use crate::model::Profile;
@@ -117,7 +117,9 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let shown = file.display();
             let heading = format!("Failed to define network filter from {shown}");
             readable(file)?;
-            let defined = context.defined(file, document.reading().reading()).map_err(under(heading))?;
+            let defined = context
+                .defined(file, document.reading().reading(), ChangeArgs::default())
+                .map_err(under(heading))?;
             let name = &defined.updated.profile;
             context.print(&defined, || format!("Network filter {name} defined from {shown}\n\n"))
         }
@@ -154,7 +156,7 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let name = known(context, filter.text())?.name;
             let lenient = ReadingArgs { lenient: true, strict: false };
             let edited = context
-                .edited(name.as_str(), lenient)
+                .edited(name.as_str(), lenient, ChangeArgs::default())
                 .map_err(under(format!("Failed to edit network filter {name}")))?;
             let outcome = if edited.is_some() { "edited" } else { "not changed" };
             context.print(&json!({ "profile": name.as_str(), "changed": edited.is_some() }), || {

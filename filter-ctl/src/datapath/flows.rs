@@ -44,6 +44,11 @@ impl FlowSpec {
     const NOTES: u32 = 128;
     /// As many as there can be.
     pub const MOST: u32 = 1 << 21;
+
+    /// How many flows a table has room for that was asked for with so many places.
+    pub fn room(places: u32) -> usize {
+        buckets(places) as usize * PLACES
+    }
 }
 
 impl Default for FlowSpec {
@@ -98,8 +103,19 @@ pub(super) fn tick() -> Duration {
     jiffy * (1 << JIFFIES)
 }
 
+/// How many jiffies the kernel counts in a second.
+pub fn hz() -> u32 {
+    let jiffy = (tick() / (1 << JIFFIES)).as_nanos().max(1);
+    u32::try_from(1_000_000_000 / jiffy).unwrap_or(250)
+}
+
+/// So many ticks.
+pub fn in_time(ticks: u32) -> Duration {
+    tick() * ticks
+}
+
 /// Whole ticks that are at least as long, at least one.
-pub(super) fn to_ticks(duration: Duration) -> u32 {
+pub fn to_ticks(duration: Duration) -> u32 {
     let ticks = duration.as_nanos().div_ceil(tick().as_nanos().max(1));
     // What is longer than ticks can tell is as long as they can.
     u32::try_from(ticks).unwrap_or(u32::MAX).clamp(1, i32::MAX.cast_unsigned())
@@ -133,6 +149,11 @@ impl Datapath {
     /// Sets how long flows live, from their next packet on.
     pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
         self.change_settings(|settings| settings.timeouts = in_ticks(timeouts));
+    }
+
+    /// How long flows live, in ticks.
+    pub fn timeouts_in_ticks(&self) -> [u32; TIMEOUTS] {
+        self.tables.settings.read(0).map_or([1; TIMEOUTS], |settings| settings.timeouts)
     }
 
     /// Sets how many ticks the classifiers' clock is ahead of the kernel's: for tests, which cannot wait for days.
@@ -174,6 +195,8 @@ impl Datapath {
         let current = current.filter(|current| current.flow_table != 0);
         if let Some(current) = current.filter(|current| current.flow_mask == flows.mask) {
             flows.table = current.flow_table;
+            flows.previous = current.flow_previous;
+            flows.previous_mask = current.flow_previous_mask;
             return Ok(flows);
         }
         flows.table = self.new_table(flows.mask + 1)?;

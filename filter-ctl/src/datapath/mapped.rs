@@ -118,6 +118,39 @@ impl Mapped<u32> {
     }
 }
 
+impl<const N: usize> Mapped<[u64; N]> {
+    /// The word at a position of the element at `index`.
+    pub(super) fn word(&self, index: usize, position: usize) -> Option<u64> {
+        let element = self.at(index).filter(|_| position < N)?;
+        // SAFETY: within the element, which is an array of words.
+        Some(unsafe { element.cast::<u64>().add(position).read_volatile() })
+    }
+
+    /// The half of a word at a position of the element at `index`, for access as a whole.
+    fn half(&self, index: usize, position: usize) -> Option<&AtomicU32> {
+        let element = self.at(index).filter(|_| position < 2 * N)?;
+        // SAFETY: a valid, aligned half of a word, that lives as long as the mapping does, and so as the reference;
+        // all access is atomic or volatile.
+        Some(unsafe { AtomicU32::from_ptr(element.cast::<u32>().add(position)) })
+    }
+
+    /// Stores the half of a word at a position of the element at `index`; `false` beyond the end.
+    #[must_use]
+    pub(super) fn store_half(&self, index: usize, position: usize, value: u32) -> bool {
+        self.half(index, position).is_some_and(|half| {
+            half.store(value, Ordering::SeqCst);
+            true
+        })
+    }
+
+    /// Stores it if `old` stands there.
+    #[must_use]
+    pub(super) fn exchange_half(&self, index: usize, position: usize, old: u32, new: u32) -> bool {
+        let half = self.half(index, position);
+        half.is_some_and(|half| half.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok())
+    }
+}
+
 impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
         // SAFETY: nothing refers into the mapping. A failure would leave it mapped, which harms nothing.

@@ -4,6 +4,7 @@
 //! give away the same places.
 
 mod error;
+mod flow_table;
 mod flows;
 mod free;
 mod haste;
@@ -13,6 +14,7 @@ mod mapped;
 mod occupancy;
 mod pins;
 mod publish;
+mod putter;
 mod run;
 mod sets;
 mod tables;
@@ -29,9 +31,11 @@ use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 
 pub use error::DatapathError;
-pub use flows::FlowSpec;
+pub use flow_table::{FlowUse, Recheck};
+pub use flows::{FlowSpec, hz, in_time, to_ticks};
 pub use log::Diagnostics;
 pub use publish::{PortSpec, Prepared, Retired};
+pub use putter::Put;
 pub use run::LOOPBACK;
 pub use sets::{Added, Contents, Stored};
 
@@ -45,10 +49,15 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 /// The name of the global that says which of the classifiers' diagnostics are logged.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
 
+/// All programs.
+const PROGRAMS: [&str; 3] = [maps::PROGRAM_OUT, maps::PROGRAM_IN, maps::PROGRAM_FLOWS];
+
 /// The loaded classifiers and their maps.
 pub struct Datapath {
     tables: Tables,
     programs: [SchedClassifier; Direction::COUNT],
+    /// What puts flows into tables.
+    putter: SchedClassifier,
     occupancy: Occupancy,
     pins: Option<Pins>,
     /// Keeps other writers out.
@@ -128,17 +137,17 @@ impl Datapath {
             let map = object.take_map(name).ok_or_else(|| missing(name))?;
             map_data(map).ok_or_else(|| missing(name))
         })?;
-        let program = |direction| {
-            let program = program(&mut object, maps::program(direction))?;
+        let mut program = |name: &'static str| {
+            let program = program(&mut object, name)?;
             // A second handle, so that the object can keep the first.
             let info = program.info().map_err(|error| DatapathError::bpf("program", &error))?;
-            SchedClassifier::from_program_info(info, maps::program(direction).into())
+            SchedClassifier::from_program_info(info, name.into())
                 .map_err(|error| DatapathError::bpf("program", &error))
         };
-        let mut program = program;
-        let programs = [program(Direction::Out)?, program(Direction::In)?];
+        let programs = [program(maps::PROGRAM_OUT)?, program(maps::PROGRAM_IN)?];
+        let putter = program(maps::PROGRAM_FLOWS)?;
         let occupancy = Occupancy::scan(&tables);
-        Ok(Self { tables, programs, occupancy, pins: None, _lock: None, _object: Some(object) })
+        Ok(Self { tables, programs, putter, occupancy, pins: None, _lock: None, _object: Some(object) })
     }
 
     fn adopt(pins: Pins, lock: Option<File>) -> Result<Self, DatapathError> {
@@ -149,14 +158,15 @@ impl Datapath {
             let path = pins.map(name);
             MapData::from_pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))
         })?;
-        let program = |direction| {
-            let path = pins.program(maps::program(direction));
+        let program = |name: &str| {
+            let path = pins.program(name);
             SchedClassifier::from_pin(&path)
                 .map_err(|error| DatapathError::bpf(path.display().to_string(), &error))
         };
-        let programs = [program(Direction::Out)?, program(Direction::In)?];
+        let programs = [program(maps::PROGRAM_OUT)?, program(maps::PROGRAM_IN)?];
+        let putter = program(maps::PROGRAM_FLOWS)?;
         let occupancy = Occupancy::scan(&tables);
-        Ok(Self { tables, programs, occupancy, pins: Some(pins), _lock: lock, _object: None })
+        Ok(Self { tables, programs, putter, occupancy, pins: Some(pins), _lock: lock, _object: None })
     }
 
     /// Interfaces that have a policy, with its record.
@@ -243,9 +253,9 @@ fn load(options: LoadOptions) -> Result<Ebpf, DatapathError> {
         .override_global(maps::ANSWER_SECRET, &secret()?, true)
         .load(OBJECT)
         .map_err(|error| DatapathError::bpf("loading the classifiers", &error))?;
-    for direction in Direction::ALL {
-        load_program(program(&mut object, maps::program(direction))?)
-            .map_err(|error| DatapathError::bpf(format!("loading {}", maps::program(direction)), &error))?;
+    for name in PROGRAMS {
+        load_program(program(&mut object, name)?)
+            .map_err(|error| DatapathError::bpf(format!("loading {name}"), &error))?;
     }
     Ok(object)
 }
@@ -282,8 +292,7 @@ fn pin(object: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
         let map = object.map_mut(name).ok_or_else(|| missing(name))?;
         map.pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
     }
-    for direction in Direction::ALL {
-        let name = maps::program(direction);
+    for name in PROGRAMS {
         let path = pins.program(name);
         program(object, name)?
             .pin(&path)

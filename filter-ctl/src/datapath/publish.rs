@@ -61,6 +61,16 @@ impl Prepared {
         &self.counters
     }
 
+    /// What was in force before, written anew to another slot.
+    pub(super) fn again(entry: u32, record: &PortRecord, counters: Vec<u32>) -> Self {
+        Self { entry, record: *record, counters }
+    }
+
+    /// The record.
+    pub fn record(&self) -> &PortRecord {
+        &self.record
+    }
+
     /// The port's number.
     pub fn port(&self) -> u32 {
         self.record.port

@@ -7,9 +7,9 @@ use filter_common::{Direction, Outcome, Verdict, maps};
 use super::{Datapath, DatapathError};
 
 /// `struct __sk_buff` (linux/bpf.h): what of it the kernel takes from us, and gives back.
-const CONTEXT: usize = 192;
+pub(super) const CONTEXT: usize = 192;
 const IFINDEX: usize = 40;
-const CB: usize = 48;
+pub(super) const CB: usize = 48;
 
 /// Lengths of frames that the kernel always takes: from Ethernet and IPv6 headers to most of a page.
 const RUN: std::ops::Range<usize> = 54..3000;
@@ -19,7 +19,7 @@ const EINVAL: i32 = 22;
 pub const LOOPBACK: u32 = 1;
 
 /// `TCX_NEXT`.
-const NEXT: u32 = u32::MAX;
+pub(super) const NEXT: u32 = u32::MAX;
 /// `TC_ACT_SHOT`.
 const SHOT: u32 = 2;
 /// `TC_ACT_REDIRECT`: the packet has become its own answer.
@@ -102,7 +102,7 @@ impl Datapath {
 }
 
 /// A context in which a frame comes along at the interface.
-fn context(ifindex: u32) -> [u8; CONTEXT] {
+pub(super) fn context(ifindex: u32) -> [u8; CONTEXT] {
     let mut context = [0u8; CONTEXT];
     context[IFINDEX..IFINDEX + 4].copy_from_slice(&ifindex.to_ne_bytes());
     context

@@ -16,7 +16,8 @@ use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{ArrayOfMaps, HashMap, LpmTrie, MapData, MapError};
 use filter_common::maps::{self, MAX_MEMBERS, SetState};
 use filter_common::{
-    FAMILY_BITS, Member, NetworkAddress, address_member, address_port_member, mac_member, network_address,
+    FAMILY_BITS, Key, Member, NetworkAddress, Question, address_member, address_port_member, mac_member,
+    member_of, network_address, network_of,
 };
 
 use super::{Datapath, DatapathError};
@@ -165,6 +166,19 @@ impl Contents {
                 }
             }
             _ => self.has(member),
+        }
+    }
+
+    /// Whether the element of a packet that a question is about is among them, as the classifiers find out.
+    pub fn answer(&self, question: Question, key: &Key) -> bool {
+        match &self.0 {
+            Map::Networks(networks) => {
+                let whole = FAMILY_BITS + 128;
+                networks.get(&Prefix::new(whole, network_of(key, question.detail)), 0).is_ok()
+            }
+            Map::Members(members) => {
+                member_of(key, question.detail).is_some_and(|member| members.get(&member, 0).is_ok())
+            }
         }
     }
 

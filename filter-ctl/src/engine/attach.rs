@@ -5,8 +5,9 @@
 
 use std::collections::HashSet;
 
-use super::batch::{Batch, Ready, keep_last};
+use super::batch::{self, Batch, Ready, keep_last};
 use super::bindings::settled;
+use super::flows::{Connections, FlowsChanged};
 use super::planned::{Planned, Planner};
 use super::{Engine, EngineError, Warning};
 use crate::datapath::{Datapath, Retired};
@@ -39,6 +40,9 @@ pub struct Attached {
     pub nodes: usize,
     /// See `nodes`.
     pub depth: usize,
+    /// What became of the connections that it followed; nothing where it followed none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<FlowsChanged>,
     /// What was accepted of the document, if it was one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -72,6 +76,7 @@ impl Wanted {
             rules: shared.policy.rules.len(),
             nodes: shared.image.nodes.len(),
             depth: shared.image.depth,
+            connections: None,
             warnings: Vec::new(),
         }
     }
@@ -139,8 +144,8 @@ impl Engine {
                 .attach(&interface.name, interface.ifindex)
                 .map_err(|error| EngineError::from(error).of_port(&interface.name))?;
         }
-        let attached: Vec<Attached> = wanted.iter().map(Wanted::attached).collect();
-        let mut batch = Batch::default();
+        let mut attached: Vec<Attached> = wanted.iter().map(Wanted::attached).collect();
+        let mut batch = Batch::new(self.old_flows);
         let prepared = wanted.into_iter().try_for_each(|wanted| {
             let Wanted { interface, binding, planned, mut state, .. } = wanted;
             state.name.clone_from(&interface.name);
@@ -148,11 +153,19 @@ impl Engine {
                 .prepare(&mut datapath, state, &planned, binding)
                 .map_err(|error| error.of_port(&interface.name))
         });
-        if let Err(error) = prepared.and_then(|()| Ok(batch.save(&self.folders)?)) {
+        let ready = prepared
+            .and_then(|()| batch.judge_flows(&datapath))
+            .and_then(|()| Ok(batch.save(&self.folders)?));
+        if let Err(error) = ready {
             batch.abandon(&mut datapath, &self.folders)?;
             return Err(error);
         }
-        self.enforce(&mut datapath, batch, progress)?;
+        let connections = self.enforce(&mut datapath, batch, progress)?;
+        for changed in connections.ports {
+            if let Some(attached) = attached.iter_mut().find(|attached| attached.port == changed.port) {
+                attached.connections = Some(changed);
+            }
+        }
         Ok(attached)
     }
 
@@ -162,7 +175,7 @@ impl Engine {
         datapath: &mut Datapath,
         batch: Batch,
         progress: &mut Progress<'_>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Connections, EngineError> {
         let (new, replaced) = batch.into_ready();
         let total = new.len() + replaced.len();
         let mut retired = Vec::new();
@@ -196,14 +209,11 @@ impl Engine {
             return Err(error);
         }
         drop(haste);
-        for Ready { state, prepared, .. } in replaced {
-            retired.extend(datapath.publish(prepared));
-            in_force.push(state);
-        }
-        datapath.reclaim(retired)?;
         in_force.into_iter().try_for_each(|state| keep_last(state, &self.folders))?;
+        let known = (datapath, &self.folders);
+        let connections = batch::publish(replaced, self.old_flows, retired, known, &mut |_| {})?;
         progress(total, total);
-        Ok(())
+        Ok(connections)
     }
 
     /// The interfaces, the kernel's half, and what is known of the ports so far.
@@ -234,7 +244,7 @@ impl Engine {
             self.check_namespace(&known)?;
         }
         self.clear_gone(&interfaces, &mut datapath)?;
-        let mut unreadable = self.catch_up(&mut datapath)?;
+        let mut unreadable = self.finish_what_was_begun(&mut datapath)?;
         for Wanted { interface, planned, .. } in &wanted {
             unreadable.refuse(&planned.shared.policy).map_err(|error| error.of_port(&interface.name))?;
         }

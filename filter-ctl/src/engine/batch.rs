@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use filter_common::PortRecord;
+use filter_common::track::PLACES;
+
+use super::flows::{Connections, FlowsChanged, Judge, OldFlows};
 use super::planned::Planned;
 use super::{EngineError, fail_open};
 use crate::compile::Image;
-use crate::datapath::{Datapath, FlowSpec, PortSpec, Prepared};
+use crate::datapath::{Datapath, FlowSpec, PortSpec, Prepared, Recheck, Retired};
 use crate::policy::{Rule, RuleKind};
 use crate::store::{Applied, Binding, Folders, PortState, RuleState, StoreError};
 
@@ -18,11 +22,15 @@ pub(super) struct Ready {
     replaces: bool,
     pub(super) state: PortState,
     pub(super) prepared: Prepared,
+    image: Rc<Image>,
+    /// Connections that are to be judged by it.
+    recheck: Option<Recheck>,
 }
 
 /// Ports that are written, and not yet published.
 #[derive(Default)]
 pub(super) struct Batch {
+    old_flows: OldFlows,
     ready: Vec<Ready>,
     /// Which of them were the first with each graph. The graphs are kept, so that an address is only one's.
     graphs: HashMap<*const Image, (Rc<Image>, usize)>,
@@ -31,6 +39,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// With nothing in it yet. `old_flows`: what becomes of connections that ports follow.
+    pub(super) fn new(old_flows: OldFlows) -> Self {
+        Self { old_flows, ..Self::default() }
+    }
+
     /// Writes the policy of a binding to free places of the kernel's maps.
     pub(super) fn prepare(
         &mut self,
@@ -45,6 +58,13 @@ impl Batch {
         let counters = counters(&shared.policy.rules, current);
         let generation = record.map_or(1, |record| record.generation.wrapping_add(1));
         let (ip4, ip6) = planned.addresses();
+        let flows = FlowSpec {
+            places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
+            next_epoch: record.is_some() && self.old_flows != OldFlows::Keep,
+        };
+        if self.old_flows != OldFlows::Cut && shared.image.tracked != 0 {
+            check_room(datapath, record.as_ref(), flows.places)?;
+        }
         let spec = PortSpec {
             ifindex: before.ifindex,
             generation,
@@ -56,7 +76,7 @@ impl Batch {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
-            flows: FlowSpec::default(),
+            flows,
             answers: filter_common::answer::Rate::default(),
             learning: planned.learning.record(),
         };
@@ -72,7 +92,22 @@ impl Batch {
         self.graphs
             .entry(Rc::as_ptr(&shared.image))
             .or_insert_with(|| (Rc::clone(&shared.image), self.ready.len()));
-        self.ready.push(Ready { before, replaces: record.is_some(), state, prepared });
+        let image = Rc::clone(&shared.image);
+        self.ready.push(Ready { before, replaces: record.is_some(), state, prepared, image, recheck: None });
+        Ok(())
+    }
+
+    /// Holds the connections of ports against the policies that they are about to get: those that go on are marked, which
+    /// means nothing before these are published.
+    pub(super) fn judge_flows(&mut self, datapath: &Datapath) -> Result<(), EngineError> {
+        let cut = self.old_flows == OldFlows::Cut;
+        for port in self.ready.iter_mut().filter(|port| port.replaces) {
+            let Some(mut recheck) = datapath.recheck(&port.prepared)? else { continue };
+            let now = datapath.now()?;
+            let judge = Judge::new(&port.image, port.prepared.record(), datapath, now);
+            recheck.judge(now, |flow| !cut && judge.accepts(flow));
+            port.recheck = Some(recheck);
+        }
         Ok(())
     }
 
@@ -102,6 +137,71 @@ impl Batch {
     pub(super) fn into_ready(self) -> (Vec<Ready>, Vec<Ready>) {
         self.ready.into_iter().partition(|port| !port.replaces)
     }
+}
+
+/// Publishes ports that have a policy already, and frees what they and `retired` had before. The ports' files say what
+/// is in force afterwards. Gives what became of connections.
+pub(super) fn publish(
+    ready: Vec<Ready>,
+    old_flows: OldFlows,
+    mut retired: Vec<Retired>,
+    (datapath, folders): (&mut Datapath, &Folders),
+    published: &mut dyn FnMut(&PortState),
+) -> Result<Connections, EngineError> {
+    let mut rechecks = Vec::new();
+    let mut states = Vec::with_capacity(ready.len());
+    for Ready { state, prepared, image, recheck, .. } in ready {
+        if let Some(recheck) = recheck {
+            rechecks.push((state.ifindex, state.name.clone(), recheck, *prepared.record(), image));
+        }
+        retired.extend(datapath.publish(prepared));
+        published(&state);
+        states.push(state);
+    }
+    datapath.reclaim(retired)?;
+    // Nobody is judged by the policies before any more: what connections there are of them is known.
+    let mut changed = Vec::new();
+    for (ifindex, port, mut recheck, record, image) in rechecks {
+        let now = datapath.now()?;
+        let judge = Judge::new(&image, &record, datapath, now);
+        let cut = old_flows == OldFlows::Cut;
+        recheck.judge_again(now, |flow| !cut && judge.accepts(flow));
+        changed.push((ifindex, FlowsChanged { port, kept: recheck.kept, cut: recheck.cut(), lost: 0 }));
+    }
+    let ifindices: Vec<u32> = states.iter().map(|state| state.ifindex).collect();
+    let mut names: HashMap<u32, String> = HashMap::new();
+    for state in states {
+        names.insert(state.ifindex, state.name.clone());
+        keep_last(state, folders)?;
+    }
+    for (ifindex, lost) in datapath.finish_moving(&ifindices)? {
+        if let Some((_, changed)) = changed.iter_mut().find(|(known, _)| *known == ifindex) {
+            changed.kept = changed.kept.saturating_sub(lost);
+            changed.lost = lost;
+        } else {
+            let port = names.get(&ifindex).cloned().unwrap_or_default();
+            changed.push((ifindex, FlowsChanged { port, kept: 0, cut: 0, lost }));
+        }
+    }
+    Ok(Connections::of(changed.into_iter().map(|(_, changed)| changed).collect()))
+}
+
+/// Whether all connections of a port will fit into a table with so many places, with room to find places in.
+fn check_room(datapath: &Datapath, record: Option<&PortRecord>, places: u32) -> Result<(), EngineError> {
+    let room = FlowSpec::room(places);
+    let Some(record) = record.filter(|record| (record.flow_mask as usize + 1) * PLACES > room) else {
+        return Ok(());
+    };
+    let Some(used) = datapath.flow_use(record, datapath.now()?)? else { return Ok(()) };
+    let fit = room / 8 * 7;
+    if used.connections <= fit {
+        return Ok(());
+    }
+    Err(EngineError::Conflict(format!(
+        "the port follows {} connections, and a table for {room} takes {fit} at once: ask for more (--flows-max), take \
+         some out (`filter-ctl flows cut`), or all (--flows cut)",
+        used.connections
+    )))
 }
 
 impl Ready {

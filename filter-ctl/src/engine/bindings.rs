@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use super::planned::is_host;
 use super::{EngineError, PortView};
 use crate::model::nwfilter::{FilterBinding, GivenParameter, parse_uuid};
-use crate::model::{MacAddr, Mode, ProfileName, ValueError};
-use crate::store::{Binding, Fail, Owner};
+use crate::model::{MacAddr, ProfileName, ValueError};
+use crate::store::{Binding, Owner};
 
 const MAC: &str = "MAC";
 /// Parameters that hold addresses, and whether they are of IPv4.
@@ -44,8 +44,8 @@ pub(super) fn settled(mut binding: Binding) -> Binding {
     binding
 }
 
-/// What a document says a port is held to; in this mode, with this outcome where nothing can be judged.
-pub fn of_document(document: &FilterBinding, mode: Mode, fail: Fail, count_values: bool) -> Binding {
+/// What a document says a port is held to; all that it does not say is as in `port`.
+pub fn of_document(document: &FilterBinding, port: Binding) -> Binding {
     Binding {
         profiles: vec![document.filter.to_string()],
         mac: Some(document.mac.to_string()),
@@ -55,13 +55,9 @@ pub fn of_document(document: &FilterBinding, mode: Mode, fail: Fail, count_value
             .iter()
             .map(|parameter| (parameter.name.clone(), parameter.values.clone()))
             .collect(),
-        mode,
-        fail,
-        count_values,
-        learn_max: None,
-        learn_prefixes: Vec::new(),
         owner: Some(Owner { name: document.owner_name.clone(), uuid: document.owner_uuid.to_string() }),
         link_device: document.link_device.clone(),
+        ..port
     }
 }
 

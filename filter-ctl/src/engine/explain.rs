@@ -1,6 +1,7 @@
 //! What a port, or a policy, does with a frame, and why: the loaded classifier is run over it, and the
 //! reference interpreter beside it.
 
+use filter_common::track::FlowState;
 use filter_common::{Cause, Direction, Learned, Outcome, record_flags};
 use serde::Serialize;
 
@@ -10,11 +11,12 @@ use super::sets::{fill_sets, sets_of};
 use super::{Engine, EngineError};
 use crate::clock::Clock;
 use crate::datapath::{Datapath, DatapathError, FlowSpec, LOOPBACK, LoadOptions, PortSpec};
+use crate::model::Timeouts;
 use crate::netdev::Interfaces;
 use crate::policy::Policy;
-use crate::reference::{self, Port};
+use crate::reference::{self, Flows, Port, Ticks};
 use crate::resolve::Library;
-use crate::store::{Binding, PortState, Sets};
+use crate::store::{Binding, PortState, Sets, load_timeouts};
 
 /// A frame, as it would be at the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +92,8 @@ impl Explainer {
         // Nothing was published there before: these classifiers are new.
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
-        let port = reference_port(&planned, &Learned::default());
+        let mut port = reference_port(&planned, &Learned::default());
+        port.flows = reference_flows(&datapath, &planned, &Timeouts::default())?;
         let sets = sets_of(&planned.shared.policy, sets)?;
         Ok(Self { datapath, policy: planned.shared.policy.clone(), port, sets, explained: 0 })
     }
@@ -102,7 +105,7 @@ impl Explainer {
         let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
         engine.clear_gone(&interfaces, &mut datapath)?;
-        engine.catch_up(&mut datapath)?;
+        engine.finish_what_was_begun(&mut datapath)?;
         let ifindex = interfaces.named(name).ok_or_else(missing)?.ifindex;
         let state = PortState::load(&engine.folders, ifindex)?.ok_or_else(missing)?;
         engine.check_namespace(&state)?;
@@ -110,17 +113,18 @@ impl Explainer {
         let applied = state.of_generation(record.generation).ok_or_else(missing)?;
         let planned =
             Planned::new(engine.profiles(), &applied.binding).map_err(|error| error.of_port(name))?;
-        let port = reference_port(&planned, &datapath.learned(record.port));
+        let mut port = reference_port(&planned, &datapath.learned(record.port));
         let prepared = datapath.prepare_copy(state.ifindex)?.ok_or_else(missing)?;
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect())?;
+        port.flows = reference_flows(&datapath, &planned, &load_timeouts(&engine.folders)?)?;
         let sets = sets_of(&planned.shared.policy, &Sets::new(&engine.folders.sets))?;
         Ok(Self { datapath, policy: planned.shared.policy.clone(), port, sets, explained: 0 })
     }
 
     /// Explains one frame.
     pub fn explain(&mut self, frame: &FrameToExplain) -> Result<Explained, EngineError> {
-        self.port.now = Clock::read().now.0;
+        self.port.now = self.datapath.now()?.0;
         let (port, sets) = (&mut self.port, &mut self.sets);
         let judged = reference::judge_with(&self.policy, port, sets, frame.direction, &frame.bytes, None);
         let run = self.datapath.run(frame.direction, LOOPBACK, &frame.bytes)?;
@@ -166,6 +170,27 @@ impl Explainer {
     fn rule(&self, rule: u32) -> String {
         self.policy.rules.get(rule as usize).map_or_else(|| format!("rule #{rule}"), ToString::to_string)
     }
+}
+
+/// The connections of what is in force on [`LOOPBACK`], as the reference interpreter goes on with them.
+fn reference_flows(
+    datapath: &Datapath,
+    planned: &Planned,
+    timeouts: &Timeouts,
+) -> Result<Option<Flows>, EngineError> {
+    let Some(record) = datapath.published_on(LOOPBACK).filter(|record| record.flow_table != 0) else {
+        return Ok(None);
+    };
+    let mut flows = Flows::new(Ticks::new(timeouts, Clock::read().hz));
+    flows.loose = planned.flags & record_flags::LOOSE != 0;
+    let now = datapath.now()?;
+    let mut go_on = |flow: &FlowState| {
+        let known = flows.go_on_with(flow);
+        debug_assert!(known, "the data path follows no others: {flow:?}");
+    };
+    datapath.each_flow(&record, now, |flow| go_on(&flow))?;
+    datapath.notes(&record, now)?.iter().for_each(go_on);
+    Ok(Some(flows))
 }
 
 /// The port as the reference interpreter sees it.

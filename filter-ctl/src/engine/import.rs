@@ -272,7 +272,7 @@ impl Engine {
         let mut ports = Vec::new();
         if done && !filters.is_empty() {
             let names: Vec<ProfileName> = filters.iter().map(|(filter, _)| filter.name.clone()).collect();
-            ports = self.change(&names, &library, |engine| {
+            (ports, _) = self.change(&names, &library, |engine| {
                 Ok(engine.profiles.save(&engine.folders.profiles, filters)?)
             })?;
         }

@@ -10,6 +10,7 @@ mod bindings;
 mod compiled;
 mod detach;
 mod explain;
+mod flows;
 mod import;
 mod learning;
 mod planned;
@@ -20,16 +21,21 @@ mod warning;
 
 use std::io;
 
+use self::sets::Unreadable;
 use crate::compile::CompileError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions};
 use crate::netdev::{self, Interfaces};
 use crate::resolve::ResolveError;
-use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, StoreError};
+use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, StoreError, load_timeouts};
 
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
 pub use explain::{Explained, Explainer, FrameToExplain};
+pub use flows::{
+    Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,
+    export_flows, flow_summary, flows, timeouts,
+};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use sets::{SetChanged, SetView, set_members, sets};
@@ -96,6 +102,7 @@ pub struct Engine {
     profiles: Profiles,
     options: LoadOptions,
     namespace: u64,
+    old_flows: OldFlows,
     _lock: Lock,
 }
 
@@ -105,7 +112,24 @@ impl Engine {
         let lock = Lock::take(&folders)?;
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-        Ok(Self { folders, profiles, options, namespace, _lock: lock })
+        Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })
+    }
+
+    /// Says what becomes of connections when policies change.
+    #[must_use]
+    pub fn with_old_flows(mut self, old_flows: OldFlows) -> Self {
+        self.old_flows = old_flows;
+        self
+    }
+
+    /// Brings the kernel to where a command before would have brought it that died, or that loaded it anew: sets,
+    /// timeouts, and connections on their way to another table. Gives the sets of which the kernel lacks something.
+    fn finish_what_was_begun(&self, datapath: &mut Datapath) -> Result<Unreadable, EngineError> {
+        let unreadable = self.catch_up(datapath)?;
+        datapath.set_timeouts(&load_timeouts(&self.folders)?);
+        let moving = datapath.moving();
+        datapath.finish_moving(&moving)?;
+        Ok(unreadable)
     }
 
     /// All profiles.

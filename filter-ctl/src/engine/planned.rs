@@ -86,6 +86,9 @@ impl<'a> Planner<'a> {
         let learning = Plan::of(binding)?;
         let learns = learning.flags(&shared.asks);
         let mut flags = learns | if binding.mode == Mode::Strict { record_flags::STRICT } else { 0 };
+        if binding.is_loose() {
+            flags |= record_flags::LOOSE;
+        }
         if parameters.mac.is_none() && (shared.needs_mac || learns != 0) {
             flags |= record_flags::LEARN_MAC;
         }

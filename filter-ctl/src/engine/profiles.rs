@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::batch::{Batch, Ready, keep_last};
+use super::batch::{self, Batch};
+use super::flows::Connections;
 use super::planned::Planner;
 use super::sets::Unreadable;
 use super::{Engine, EngineError, Warning};
-use crate::datapath::{Datapath, Retired};
+use crate::datapath::Datapath;
 use crate::model::{Body, Profile, ProfileName};
 use crate::resolve::{Library, ResolveError, closure};
 use crate::store::{Origin, PortState, Profiles};
@@ -19,6 +20,9 @@ pub struct Updated {
     pub profile: String,
     /// Ports whose policy changed with it.
     pub ports: Vec<String>,
+    /// What became of connections that they followed; nothing where they followed none.
+    #[serde(skip_serializing_if = "Connections::is_empty")]
+    pub connections: Connections,
     /// What has to be known of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -104,7 +108,12 @@ impl Engine {
         if self.profiles.profile(&profile.name) != Some(&profile) {
             return self.put(profile, reading);
         }
-        let updated = Updated { profile: profile.name.to_string(), ports: Vec::new(), warnings: Vec::new() };
+        let updated = Updated {
+            profile: profile.name.to_string(),
+            ports: Vec::new(),
+            connections: Connections::default(),
+            warnings: Vec::new(),
+        };
         Ok(Defined { outcome: Outcome::Unchanged, uuid: profile.uuid().to_string(), updated })
     }
 
@@ -115,11 +124,15 @@ impl Engine {
         let mut changed = self.profiles.clone();
         changed.add_read(profile.clone(), reading);
         let warnings = check_references(&changed, &profile)?;
-        let ports = self.change(std::slice::from_ref(&name), &changed, |engine| {
+        let (ports, connections) = self.change(std::slice::from_ref(&name), &changed, |engine| {
             Ok(engine.profiles.save(&engine.folders.profiles, vec![(profile, reading)])?)
         })?;
         let outcome = if known { Outcome::Updated } else { Outcome::Created };
-        Ok(Defined { outcome, uuid, updated: Updated { profile: name.to_string(), ports, warnings } })
+        Ok(Defined {
+            outcome,
+            uuid,
+            updated: Updated { profile: name.to_string(), ports, connections, warnings },
+        })
     }
 
     /// Removes a profile that no port uses. A shipped one stays; the operator's in the place of a shipped one
@@ -134,7 +147,7 @@ impl Engine {
         if let Some((_, original)) = shipped.get(name) {
             let mut changed = self.profiles.clone();
             changed.add(original.clone());
-            let ports = self.change(std::slice::from_ref(name), &changed, |engine| {
+            let (ports, _) = self.change(std::slice::from_ref(name), &changed, |engine| {
                 Ok(engine.profiles.remove(&engine.folders.profiles, name)?)
             })?;
             return Ok(Removed { profile, ports, referrers: vec![] });
@@ -181,32 +194,28 @@ impl Engine {
         names: &[ProfileName],
         changed: &Profiles,
         store: impl FnOnce(&mut Self) -> Result<(), EngineError>,
-    ) -> Result<Vec<String>, EngineError> {
+    ) -> Result<(Vec<String>, Connections), EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         let ports = self.all_ports(datapath.as_mut())?;
         let users: Vec<&PortState> = users_of(changed, names, &ports).collect();
         let Some(datapath) = datapath.as_mut().filter(|_| !users.is_empty()) else {
             store(self)?;
-            return Ok(vec![]);
+            return Ok((vec![], Connections::default()));
         };
-        let mut unreadable = self.catch_up(datapath)?;
-        let mut batch = Batch::default();
+        let mut unreadable = self.finish_what_was_begun(datapath)?;
+        let mut batch = Batch::new(self.old_flows);
         let prepared = self.prepare_all(datapath, changed, &users, &mut batch, &mut unreadable);
         if let Err(error) = prepared.and_then(|()| store(self)) {
             batch.abandon(datapath, &self.folders)?;
             return Err(error);
         }
         let (_, ready) = batch.into_ready();
-        let mut retired: Vec<Retired> = Vec::new();
-        let mut states = Vec::new();
-        for Ready { state, prepared, .. } in ready {
-            retired.extend(datapath.publish(prepared));
-            states.push(state);
-        }
-        datapath.reclaim(retired)?;
-        let names = states.iter().map(|state| state.name.clone()).collect();
-        states.into_iter().try_for_each(|state| keep_last(state, &self.folders))?;
-        Ok(names)
+        let mut names = Vec::new();
+        let known = (datapath, &self.folders);
+        let connections = batch::publish(ready, self.old_flows, Vec::new(), known, &mut |state| {
+            names.push(state.name.clone());
+        })?;
+        Ok((names, connections))
     }
 
     fn prepare_all(
@@ -231,6 +240,7 @@ impl Engine {
                 })
                 .map_err(|error| error.of_port(&state.name))?;
         }
+        batch.judge_flows(datapath)?;
         Ok(batch.save(&self.folders)?)
     }
 }

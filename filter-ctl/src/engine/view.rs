@@ -7,6 +7,7 @@ use filter_common::{Direction, PortRecord, record_flags};
 use serde::Serialize;
 
 use super::EngineError;
+use super::flows::{FlowSummary, summary_of};
 use crate::clock::Clock;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK};
 use crate::netdev::{self, Interfaces};
@@ -41,6 +42,8 @@ pub struct PortView {
     pub graph: Option<u32>,
     /// How many ports walk it, this one included.
     pub sharing: usize,
+    /// How full its table of connections is, if it follows any.
+    pub flows: Option<FlowSummary>,
 }
 
 /// Whether a port is filtered.
@@ -82,6 +85,9 @@ pub struct PortStats {
     pub guard: Vec<GuardCount>,
     /// What came of rejected packets, by direction; only where there were any that could be answered.
     pub answers: Vec<AnswerCount>,
+    /// How full its table of connections is, if it follows any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows: Option<FlowSummary>,
 }
 
 /// A rule's counter.
@@ -137,6 +143,8 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
         *sharing.entry(record.nodes).or_default() += 1;
     }
     let mut views = Vec::new();
+    let follows = published.values().any(|record| record.flow_table != 0);
+    let now = datapath.as_ref().filter(|_| follows).map(Datapath::now).transpose()?;
     for state in states {
         let interface = interfaces.at(state.ifindex);
         let record = published.get(&state.ifindex);
@@ -153,6 +161,10 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
         let applied = match record {
             Some(record) => state.of_generation(record.generation),
             None => state.applied.last(),
+        };
+        let flows = match (&datapath, record, now) {
+            (Some(datapath), Some(record), Some(now)) => summary_of(datapath, record, now)?,
+            _ => None,
         };
         let flags = record.map_or(0, |record| record.flags);
         let learned = record
@@ -174,6 +186,7 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
             nodes: record.map_or(0, |record| record.node_count),
             graph: record.map(|record| record.nodes),
             sharing: record.and_then(|record| sharing.get(&record.nodes)).copied().unwrap_or(0),
+            flows,
         });
     }
     Ok((views, damaged.into_iter().map(|(_, error)| error).collect()))
@@ -242,7 +255,8 @@ fn stats_now(folders: &Folders, name: &str, by_value: bool) -> Result<Option<Por
         .filter(|count| count.sent != 0 || count.suppressed != 0)
         .collect();
     let counts_values = applied.binding.count_values;
-    Ok(Some(PortStats { port: name.to_owned(), counts_values, rules, guard, answers }))
+    let flows = if record.flow_table == 0 { None } else { summary_of(&datapath, &record, datapath.now()?)? };
+    Ok(Some(PortStats { port: name.to_owned(), counts_values, rules, guard, answers, flows }))
 }
 
 /// The name of the rule that one was made of, and its identity where that was a rule over lists.

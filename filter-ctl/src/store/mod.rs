@@ -1,6 +1,6 @@
-//! What filter-ctl keeps in files: profiles, sets, and what it knows of each port.
+//! What filter-ctl keeps in files: profiles, sets, timeouts, and what it knows of each port.
 //!
-//! Profiles are XML below the configuration folder; those that ship are part of the program. Sets are beside them. Ports are below
+//! Profiles are XML below the configuration folder; those that ship are part of the program. Sets and timeouts are beside them. Ports are below
 //! the runtime folder, which does not outlive a reboot, as the ports themselves do not. Every file is written
 //! whole. One lock, of the runtime folder, serialises all who change anything.
 
@@ -9,6 +9,7 @@ mod learned;
 mod ports;
 mod profiles;
 mod sets;
+mod timeouts;
 
 use std::fs::File;
 use std::io;
@@ -17,9 +18,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
-pub use ports::{Applied, Binding, Fail, Owner, PortState, RuleState};
+pub use ports::{Applied, Binding, Fail, Owner, Pickup, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
 pub use sets::{Change, ChangeAction, Journal, SetContents, SetHead, Sets};
+pub use timeouts::{load_timeouts, reset_timeouts, save_timeouts};
 
 /// Where everything is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct Folders {
     pub profiles: PathBuf,
     /// The sets that profiles name.
     pub sets: PathBuf,
+    /// The file that says how long connections live.
+    pub timeouts: PathBuf,
     /// What is known of ports, and the lock.
     pub run: PathBuf,
     /// Pins of programs, maps and links, in a BPF file system.
@@ -42,12 +46,14 @@ impl Folders {
             Some(root) => Self {
                 profiles: root.join("profiles"),
                 sets: root.join("sets"),
+                timeouts: root.join("timeouts"),
                 run: root.join("run"),
                 bpffs,
             },
             None => Self {
                 profiles: "/etc/filter-ctl/profiles".into(),
                 sets: "/etc/filter-ctl/sets".into(),
+                timeouts: "/etc/filter-ctl/timeouts".into(),
                 run: "/run/filter-ctl".into(),
                 bpffs,
             },

@@ -47,12 +47,36 @@ pub struct Binding {
     /// Prefixes within which addresses may be learned, if any are said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learn_prefixes: Vec<String>,
+    /// How many connections there shall be room for, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows_max: Option<u32>,
+    /// How connections are picked up in the middle, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pickup: Option<Pickup>,
     /// The virtual machine, if a binding named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
     /// The network device behind the port, if a binding named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_device: Option<String>,
+}
+
+impl Binding {
+    /// Whether connections are picked up in the middle: where nothing was said, where libvirt's engine would.
+    pub fn is_loose(&self) -> bool {
+        self.pickup.unwrap_or(if self.mode == Mode::Strict { Pickup::Strict } else { Pickup::Loose })
+            == Pickup::Loose
+    }
+}
+
+/// What becomes of a packet in the middle of a connection of which nothing is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Pickup {
+    /// It belongs to none.
+    Strict,
+    /// It begins one.
+    Loose,
 }
 
 /// A virtual machine.

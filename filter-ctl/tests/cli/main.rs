@@ -5,6 +5,7 @@ mod bindings;
 mod compile;
 mod explain;
 mod faults;
+mod flows;
 mod import;
 mod learning;
 mod leases;

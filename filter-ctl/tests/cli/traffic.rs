@@ -451,13 +451,13 @@ fn super_frames_are_judged_and_counted_by_their_segments() {
 }
 
 /// Two Linux hosts with a bridge between them: the guest behind the filtered end of a veth pair.
-struct Hosts {
-    guest: Namespace,
-    peer: Namespace,
+pub struct Hosts {
+    pub guest: Namespace,
+    pub peer: Namespace,
 }
 
 impl Hosts {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let hosts = Self { guest: Namespace::new().unwrap(), peer: Namespace::new().unwrap() };
         for (host, name, address, last) in
             [(&hosts.guest, PORT, "52:54:00:12:34:56", 10), (&hosts.peer, "peer0", "52:54:00:aa:bb:cc", 20)]

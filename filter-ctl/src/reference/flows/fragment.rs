@@ -35,6 +35,13 @@ pub(in super::super) struct Piece {
     pub(in super::super) first: bool,
 }
 
+impl Datagram {
+    /// The one with this identification.
+    pub(super) fn known(link: Link, direction: Direction, protocol: u8, identification: u32) -> Self {
+        Self { link, direction, protocol, identification }
+    }
+}
+
 impl Piece {
     /// What a packet is a piece of, if it is one.
     pub(in super::super) fn of(packet: &Packet, direction: Direction) -> Option<Self> {

@@ -106,6 +106,21 @@ pub(super) fn of_quote(error: &Packet, quote: &Quote, direction: Direction) -> O
 }
 
 impl Key {
+    /// That of a flow with these numbers: ports, or an identifier and twice the type of a request, and one where the
+    /// other side asks. `None` for a message that asks nothing.
+    pub(super) fn known(protocol: u8, link: Link, [near, far]: [u16; 2]) -> Option<Self> {
+        let six = link.local.is_ipv6();
+        let ends = match protocol {
+            TCP | UDP | UDP_LITE | SCTP | DCCP => Ends::Ports { local: near, remote: far },
+            ICMP | ICMP6 if six == (protocol == ICMP6) => {
+                let asker = if far & 1 == 0 { Direction::Out } else { Direction::In };
+                query(six, u8::try_from(far >> 1).ok()?, near, asker)?
+            }
+            _ => Ends::None,
+        };
+        Some(Self { protocol, link, ends })
+    }
+
     /// Whether it is that of an ICMP query.
     pub(super) fn is_query(&self) -> bool {
         matches!(self.ends, Ends::Query { .. })
@@ -113,6 +128,11 @@ impl Key {
 }
 
 impl Link {
+    /// That between these.
+    pub(super) fn known(vlans: [Option<u16>; 2], local: IpAddr, remote: IpAddr) -> Self {
+        Self { vlans, local, remote }
+    }
+
     /// Those of an IP packet.
     pub(super) fn of(packet: &Packet, direction: Direction) -> Option<Self> {
         let (source, destination) = match packet.ip.as_ref()? {

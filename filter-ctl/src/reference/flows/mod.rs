@@ -10,6 +10,7 @@
 
 mod fragment;
 mod key;
+mod known;
 mod scope;
 mod sctp;
 mod state;

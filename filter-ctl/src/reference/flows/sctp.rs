@@ -1,5 +1,7 @@
 //! SCTP: states by the first chunk of a packet, and the tags that packets must carry (RFC 9260 section 8.5).
 
+use filter_common::track::Stage;
+
 use super::super::packet::Chunk;
 use super::Way;
 use super::state::Step;
@@ -40,6 +42,19 @@ pub(super) struct Association {
 }
 
 impl Association {
+    /// One that has come so far; `None` where SCTP has no such state.
+    pub(super) fn known(stage: Stage, tags: [Option<u32>; 2]) -> Option<Self> {
+        let state = match stage {
+            Stage::Init => State::Init,
+            Stage::Cookie => State::Cookie,
+            Stage::Established => State::Established,
+            Stage::Shutdown => State::Shutdown,
+            Stage::Closed => State::Closed,
+            _ => return None,
+        };
+        Some(Self { state, tags })
+    }
+
     /// The association that a packet begins.
     pub(super) fn first(tag: u32, chunk: Chunk, loose: bool) -> Option<Self> {
         match chunk.kind {

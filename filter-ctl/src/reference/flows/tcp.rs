@@ -5,6 +5,8 @@
 //! advertised. A segment fits if it starts where the peer lets its sender send, does not end before what can be on
 //! its way again, and acknowledges what was sent, and not long ago.
 
+use filter_common::track::Stage;
+
 use super::super::packet::{Packet, Segment, Upper};
 use super::Way;
 use super::state::Step;
@@ -97,15 +99,15 @@ const TRANSITIONS: [[[Step<State>; 9]; 6]; 2] = {
 
 /// What is known of one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Side {
+pub(super) struct Side {
     /// The highest sequence number that it has sent, plus one.
-    end: u32,
+    pub(super) end: u32,
     /// The highest that its peer lets it send.
-    max_end: u32,
+    pub(super) max_end: u32,
     /// The largest window it has advertised; 0 where it has sent nothing yet.
-    max_window: u32,
+    pub(super) max_window: u32,
     /// By how many bits its windows are to be shifted, if it said so.
-    scale: Option<u8>,
+    pub(super) scale: Option<u8>,
 }
 
 /// A connection.
@@ -156,6 +158,23 @@ fn after(a: u32, b: u32) -> bool {
 }
 
 impl Connection {
+    /// One that has come so far; `None` where TCP has no such state.
+    pub(super) fn known(stage: Stage, liberal: bool, sides: [Side; 2]) -> Option<Self> {
+        let state = match stage {
+            Stage::SynSent => State::SynSent,
+            Stage::SynSent2 => State::SynSent2,
+            Stage::SynRecv => State::SynRecv,
+            Stage::Established => State::Established,
+            Stage::FinWait => State::FinWait,
+            Stage::CloseWait => State::CloseWait,
+            Stage::LastAck => State::LastAck,
+            Stage::TimeWait => State::TimeWait,
+            Stage::Close => State::Close,
+            _ => return None,
+        };
+        Some(Self { state, liberal, sides })
+    }
+
     /// The connection that a segment begins.
     pub(super) fn first(packet: &Packet, loose: bool) -> Option<Self> {
         let seen = Seen::of(packet)?;
