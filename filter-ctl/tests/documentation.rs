@@ -1,11 +1,11 @@
 //! What the documentation says holds: the examples of docs/filter-entry.md are profiles, and there is one for
-//! every element; docs/guard.md lists the guard's reasons; links lead somewhere.
+//! every element; docs/guard.md lists the guard's reasons, docs/connections.md the timeouts; links lead somewhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use filter_common::DropReason;
-use filter_ctl::model::{Element, ProfileName};
+use filter_ctl::model::{Element, ProfileName, Timeout};
 use filter_ctl::xml::filter_entry::parse;
 
 fn root() -> PathBuf {
@@ -76,6 +76,23 @@ fn the_tables_of_the_guard_list_each_reason_once_and_in_order() {
         .collect();
     let reasons: Vec<&str> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(listed, reasons);
+}
+
+#[test]
+fn the_table_of_timeouts_is_that_of_the_code() {
+    let text = fs::read_to_string(root().join("docs/connections.md")).unwrap();
+    let (_, section) = text.split_once("## How long a flow lives\n").expect("there is such a section");
+    let (section, _) = section.split_once("\n## ").expect("another section follows");
+    let listed: Vec<(&str, &str)> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(name, rest)| (name, rest.split_once(" |").map_or(rest, |(seconds, _)| seconds)))
+        .collect();
+    let defaults: Vec<(&str, String)> =
+        Timeout::ALL.iter().map(|timeout| (timeout.name(), timeout.default_seconds().to_string())).collect();
+    let defaults: Vec<(&str, &str)> =
+        defaults.iter().map(|(name, seconds)| (*name, seconds.as_str())).collect();
+    assert_eq!(listed, defaults);
 }
 
 /// Targets of the links in a Markdown text, code left out.

@@ -1,17 +1,17 @@
 //! What docs/nwfilter.md and docs/from-libvirt.md say holds: every filter in them can be read and printed, tables
-//! of frames are what the rules make of those frames, and the tables of elements, attributes, defects and
-//! differences are those of the code.
+//! of frames are what the rules make of those frames, one by one or one after the other (those of
+//! docs/filter-entry.md too), and the tables of elements, attributes, defects and differences are those of the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use filter_common::{Cause, Direction, Verdict};
+use filter_common::{Cause, Direction, Outcome, Verdict, connection};
 use filter_ctl::model::nwfilter::{AttributeName, Defect, Kind, Protocol};
-use filter_ctl::model::{Mode, Profile, ProfileName};
+use filter_ctl::model::{Mode, Profile, ProfileName, Timeouts};
 use filter_ctl::policy::Policy;
-use filter_ctl::reference::{Port, judge};
+use filter_ctl::reference::{Flows, Port, Ticks, judge};
 use filter_ctl::resolve::filter::Change;
 use filter_ctl::resolve::{Parameters, resolve};
 use filter_ctl::store::Profiles;
@@ -129,14 +129,31 @@ impl Judge<'_> {
             addresses: vec![IpAddr::from(VM_IP4), IpAddr::from(VM_IP6)],
             ..Port::default()
         };
-        let outcome = judge(&policy, &mut port, direction, frame, None).outcome;
-        match (outcome.verdict, outcome.cause) {
-            (Verdict::Pass, _) => "passes",
-            (Verdict::Drop, Cause::Guard(_)) => "dropped by the guard",
-            (Verdict::Drop, _) => "dropped",
-            (Verdict::RejectPort | Verdict::RejectAdmin | Verdict::RejectIcmp, _) => "rejected",
-        }
+        in_words(judge(&policy, &mut port, direction, frame, None).outcome)
     }
+}
+
+fn in_words(outcome: Outcome) -> &'static str {
+    match (outcome.verdict, outcome.cause) {
+        (Verdict::Pass, _) => "passes",
+        (Verdict::Drop, Cause::Guard(_)) => "dropped by the guard",
+        (Verdict::Drop, _) => "dropped",
+        (Verdict::RejectPort | Verdict::RejectAdmin | Verdict::RejectIcmp, _) => "rejected",
+    }
+}
+
+/// What a packet is to its connection.
+fn told(bits: u32) -> String {
+    let names = [
+        (connection::NEW, "new"),
+        (connection::ESTABLISHED, "established"),
+        (connection::RELATED, "related"),
+        (connection::INVALID, "invalid"),
+        (connection::ORIGINAL, "original"),
+        (connection::REPLY, "reply"),
+    ];
+    let set: Vec<&str> = names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    if set.is_empty() { "untracked".to_owned() } else { set.join(" ") }
 }
 
 /// What a row of a table says of a frame: its kind, then what differs from the plain frame of the kind.
@@ -349,6 +366,7 @@ fn examples_do_what_is_said_of_them() {
             Piece::Code(language, code) if language == "xml" && code.starts_with("<filter ") => {
                 filter = parse(&code, None, Reading::Strict).ok().map(|parsed| parsed.profile.name);
             }
+            Piece::Row(cells) if cells.get(2).is_some_and(|cell| cell == "told") => heading.clear(),
             Piece::Row(cells) if cells[0] == "way" => {
                 let modes = &cells[2..];
                 let known = modes == ["verdict"] || modes == ["strict", "libvirt"];
@@ -389,6 +407,66 @@ fn examples_do_what_is_said_of_them() {
         assert!(verdicts == 2, "`{name}`: no example with frames that pass and frames that do not");
     }
     assert!(rows >= 72, "{rows} frames");
+}
+
+/// A port that a conversation goes through.
+struct Side {
+    mode: Mode,
+    policy: Policy,
+    port: Port,
+}
+
+/// Tables whose third column is `told`: packets that come one after the other, what each is to its connection, and what
+/// the profile before the table does with it, in either mode.
+#[test]
+fn conversations_go_as_is_said_of_them() {
+    let mut rows = 0;
+    for name in [PAGE, "filter-entry.md"] {
+        let text = page(name);
+        let mut profile: Option<Profile> = None;
+        let mut conversation: Option<Vec<Side>> = None;
+        for (line, piece) in pieces(&text) {
+            match piece {
+                Piece::Code(language, code) if language == "xml" => {
+                    profile = parse(&code, Some(&"example".parse().unwrap()), Reading::Strict)
+                        .ok()
+                        .map(|parsed| parsed.profile);
+                }
+                Piece::Row(cells) if cells.get(2).is_some_and(|cell| cell == "told") => {
+                    assert_eq!(cells, ["way", "frame", "told", "verdict"], "{name}, line {line}");
+                    let profile =
+                        profile.clone().unwrap_or_else(|| panic!("{name}, line {line}: no profile before"));
+                    let mut library = Profiles::shipped().expect("what ships can be read");
+                    library.add(profile.clone());
+                    let judge = Judge { library: &library };
+                    let sides = [Mode::Strict, Mode::Libvirt].map(|mode| {
+                        let policy = judge.policy(&profile.name, mode);
+                        let policy = policy.unwrap_or_else(|error| panic!("{name}, line {line}: {error}"));
+                        let flows = Some(Flows::new(Ticks::new(&Timeouts::default(), 250)));
+                        let strict = mode == Mode::Strict;
+                        Side { mode, policy, port: Port { strict, mac: Some(VM), flows, ..Port::default() } }
+                    });
+                    conversation = Some(sides.into());
+                }
+                Piece::Row(cells) if !cells[0].starts_with("--") => {
+                    let Some(sides) = &mut conversation else { continue };
+                    rows += 1;
+                    let direction = if cells[0] == "out" { Direction::Out } else { Direction::In };
+                    let frame = frame(direction, cells[1].trim_matches('`'))
+                        .unwrap_or_else(|why| panic!("{name}, line {line}: {why}"));
+                    for Side { mode, policy, port } in sides {
+                        let judgement = judge(policy, port, direction, &frame, None);
+                        let found =
+                            [told(judgement.packet.connection), in_words(judgement.outcome).to_owned()];
+                        assert_eq!(cells[2..], found, "{name}, line {line}, {mode:?}: {}", cells[1]);
+                    }
+                }
+                Piece::Row(_) => {}
+                Piece::Heading(_) | Piece::Text(_) | Piece::Code(..) => conversation = None,
+            }
+        }
+    }
+    assert!(rows >= 15, "{rows} packets");
 }
 
 /// What the page calls the values of an attribute.
@@ -566,8 +644,10 @@ const fn next(change: Change) -> Option<Change> {
         Change::ArpMask => Change::AuthenticationHeader,
         Change::AuthenticationHeader => Change::PortNegation,
         Change::PortNegation => Change::Works,
-        Change::Works => Change::FollowsConnections,
-        Change::FollowsConnections => Change::KernelSet,
+        Change::Works => Change::SeenToBegin,
+        Change::SeenToBegin => Change::ErrorsAreRelated,
+        Change::ErrorsAreRelated => Change::CountsConnections,
+        Change::CountsConnections => Change::KernelSet,
         Change::KernelSet => Change::SetNegation,
         Change::SetNegation => return None,
     })

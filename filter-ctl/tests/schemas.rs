@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use filter_ctl::model::nwfilter::Defect;
-use filter_ctl::model::{ArpOpcode, Dscp, EtherType, HardwareType, IcmpType, IpProtocol};
+use filter_ctl::model::{
+    ArpOpcode, ConnectionDirection, ConnectionState, Dscp, EtherType, HardwareType, IcmpType, IpProtocol,
+};
 use filter_ctl::xml::{self, Reading, filter_binding, nwfilter, read_profile};
 
 /// A path within the repository.
@@ -217,6 +219,8 @@ fn schemas_know_the_names_of_values() {
     check("protocolNames", names(IpProtocol::NAMES));
     check("dscpNames", names(Dscp::NAMES));
     check("icmpNames", names(IcmpType::NAMES));
+    check("stateNames", names(&ConnectionState::NAMES));
+    check("directionNames", names(&ConnectionDirection::NAMES));
 }
 
 #[test]

@@ -56,6 +56,10 @@ fn every_reason_of_the_guard_has_a_case() {
         DropReason::NotLearned,
         DropReason::DhcpUntrusted,
         DropReason::Unreadable,
+        // Of connections and fragments, which take more than one packet.
+        DropReason::FragmentUnknown,
+        DropReason::FlowTableFull,
+        DropReason::FlowContended,
     ];
     let missing: Vec<_> = DropReason::ALL
         .iter()

@@ -1,7 +1,8 @@
 //! From one dialect of profiles to the other, where what one says can be said in the other.
 //!
 //! What comes out means the same in strict mode to a port that refers to nothing else: every frame gets the verdict
-//! it got before, both ways. What cannot be said is refused with the entry or rule, its place, and the reason;
+//! it got before, both ways. One kind is left out: later fragments of packets whose first fragment did not pass are
+//! dropped where some rule asks for more than addresses, and rules that do nothing are lost. What cannot be said is refused with the entry or rule, its place, and the reason;
 //! nothing is converted by half. Descriptions are lost.
 //!
 //! The one thing that is neither obvious nor to be avoided: a filter's link layer looks at a frame with tags or SNAP

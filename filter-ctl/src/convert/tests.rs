@@ -113,8 +113,8 @@ fn a_filter_says_what_a_pool_cannot() {
         (rule("<mac protocolid='vlan'/>"), "of a tag"),
         (rule("<stp/>"), "spanning tree"),
         (rule("<ip match='no' protocol='tcp'/>"), "is negated"),
-        (rule("<tcp dstportstart='22'/>"), "follows connections"),
-        (rule("<tcp state='NEW'/>"), "ask for connections"),
+        (rule("<tcp connlimit-above='5'/>"), "count connections"),
+        (rule("<tcp state='RELATED'/>"), "only ICMP errors are related"),
         (rule("<arp gratuitous='true'/>"), "compare two fields"),
         (rule("<ip srcipaddr='$A' dstipaddr='$B'/>"), "advances together"),
         (rule("<ip srcipaddr='$A[1]'/>"), "one of a list's values"),
@@ -192,4 +192,70 @@ fn what_is_answered_can_be_said_above_ip_only() {
     };
     assert!(rule("tcp").contains("<Action>REJECT</Action>"));
     assert!(rule("mac").contains("<Action>DROP</Action>"));
+}
+
+#[test]
+fn connections_are_said_in_both() {
+    let rule =
+        |rule: &str, element: &str| format!("  <rule {rule} priority='500'>\n    <{element}/>\n  </rule>\n");
+    let entry = |traffic: &str, inside: &str| {
+        format!(
+            "<FilterEntry><Action>ACCEPT</Action><TrafficType>{traffic}</TrafficType><IPHeadersFilter>{inside}\
+             </IPHeadersFilter></FilterEntry>"
+        )
+    };
+    let filter_of = |entries: &str| filter_of(&format!(">{entries}"), Snap::Same);
+    let filter = |rules: &str| format!("<filter name='p' chain='root'>\n{rules}</filter>\n");
+    let tcp = "<HdrIPVersion>4</HdrIPVersion><HdrProtocolID>tcp</HdrProtocolID>";
+    // A rule that accepts connections is one entry for each of their directions, and the other way round.
+    let to_443 = format!("{tcp}<HdrDestPortStart>443</HdrDestPortStart>");
+    let from_443 = format!("{tcp}<HdrSrcPortStart>443</HdrSrcPortStart>");
+    let way = |states: &str, way: &str| {
+        format!("<ConnectionState>{states}</ConnectionState><ConnectionDirection>{way}</ConnectionDirection>")
+    };
+    let first = entry("incoming", &format!("{to_443}{}", way("new established", "original")));
+    let answer = entry("outgoing", &format!("{from_443}{}", way("established", "reply")));
+    let server = rule("action='accept' direction='in'", "tcp dstportstart='443'");
+    assert_eq!(filter_of(&format!("{first}{answer}")), Ok(filter(&server)));
+    let pool = pool_of(&format!(">{server}")).unwrap();
+    let said = parse(&format!("<FilterPool name='f'>{first}{answer}</FilterPool>"), None, Reading::Strict);
+    assert_eq!(pool, print(&said.unwrap().profile));
+    // Neither half alone, nor with an answer that is not the other way round.
+    for entries in [first.clone(), answer.clone(), format!("{answer}{first}"), format!("{first}{first}")] {
+        let error = filter_of(&entries).unwrap_err();
+        assert!(
+            error.contains("entry #1: `ConnectionDirection`: a rule of a filter asks for it only"),
+            "{error}"
+        );
+    }
+    let other = entry("outgoing", &format!("{tcp}{}", way("established", "reply")));
+    assert!(filter_of(&format!("{first}{other}")).is_err());
+    // States alone are `state`.
+    let states = |states: &str| format!("{tcp}<ConnectionState>{states}</ConnectionState>");
+    let established = rule("action='accept' direction='out'", "tcp state='NEW,ESTABLISHED'");
+    assert_eq!(filter_of(&entry("outgoing", &states("new established"))), Ok(filter(&established)));
+    assert!(pool_of(&format!(">{established}")).unwrap().contains(">new established<"));
+    for (entry, reason) in [
+        (entry("outgoing", &states("untracked")), "packets that are not followed"),
+        (entry("outgoing", &states("$STATES")), "`ConnectionState` `$STATES`: what a variable stands for"),
+        (
+            entry(
+                "outgoing",
+                "<HdrDestAddressSet>friends</HdrDestAddressSet><ConnectionState>new</ConnectionState>",
+            ),
+            "a set",
+        ),
+    ] {
+        let error = filter_of(&entry).unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
+    // What says nothing of states, or is not to be taken for it.
+    for element in ["statematch='false'><tcp state='NEW'/>", "><tcp state='NONE'/>"] {
+        let pool = pool_of(&format!("><rule action='accept' direction='in' {element}</rule>")).unwrap();
+        assert!(!pool.contains("Connection"), "{pool}");
+    }
+    // A type of ICMP message is accepted one way, as long as it belongs to a connection.
+    let echo = rule("action='accept' direction='in'", "icmp type='8'");
+    let pool = pool_of(&format!(">{echo}")).unwrap();
+    assert!(pool.contains(">new established<") && !pool.contains("Direction>"), "{pool}");
 }

@@ -3,7 +3,8 @@
 //! All entries become rules of the link layer, which are asked in the order of the entries since their priorities are
 //! equal. What the link level cannot ask for (types of ICMP, code points over IPv6) the IP level can, but a filter's
 //! layers are asked one after the other, not entry by entry: so either all entries are rules of the one or, if all are
-//! about IP, of the other. Lists are multiplied out.
+//! about IP, of the other. Lists are multiplied out. Two entries that accept connections one way and their answers the
+//! other become the one rule that means both.
 
 use std::net::IpAddr;
 
@@ -12,8 +13,9 @@ use filter_common::{Direction, parse};
 use super::{CannotSay, MAX_RULES, Part, Snap, looked_at_twice};
 use crate::model::nwfilter::{self, Attribute, AttributeName, Chain, FilterItem, FilterRule, Protocol};
 use crate::model::{
-    Action, Body, Condition, Entry, EtherType, Filter, HeaderField, IpMatch, IpNetwork, IpProtocol,
-    IpVersion, Item, Location, MacAddr, MacMatch, Pool, PortMatch, Profile, RejectWith, Term, Variable,
+    Action, Body, Condition, Conditions, ConnectionDirection, ConnectionState, Entry, EtherType, Filter,
+    HeaderField, IpMatch, IpNetwork, IpProtocol, IpVersion, Location, MacAddr, MacMatch, Pool, PortMatch,
+    Profile, RejectWith, Term, Variable,
 };
 use nwfilter::{DEFAULT_RULE_PRIORITY, RuleAction, RuleDirection};
 
@@ -50,7 +52,11 @@ pub fn to_filter(profile: &Profile, snap: Snap) -> Result<Profile, CannotSay> {
         Ok(rules) => with_default(rules, pool, twice.is_some()),
         Err(error) => match rules(pool, Level::Ip) {
             Ok(rules) => with_ip_default(rules, pool, twice.is_some()),
-            Err(_) => return Err(cannot(error.part, error.location, error.reason)),
+            Err(of_ip) => {
+                // Where the link level cannot do at all, why the IP level cannot is what can be mended.
+                let error = if asks_for_connections(pool) { of_ip } else { error };
+                return Err(cannot(error.part, error.location, error.reason));
+            }
         },
     };
     let made = made.map_err(|reason| cannot(Part::Profile, Location::default(), reason))?;
@@ -88,19 +94,75 @@ fn rules(pool: &Pool, level: Level) -> Result<Vec<FilterRule>, Unsaid> {
             "a filter's last rule would drop what is around tags, and is no answer to that".to_owned();
         return Err(Unsaid { part: Part::Default(pool.default), location: Location::default(), reason });
     }
-    let entries = pool.items.iter().filter_map(|item| match item {
-        Item::Entry(entry) => Some(entry),
-        Item::Reference(_) => None,
-    });
-    for (position, entry) in entries.enumerate() {
+    let mut entries = pool.entries().enumerate().peekable();
+    while let Some((position, entry)) = entries.next() {
         let unsaid = |reason| Unsaid { part: part_of(entry, position), location: entry.location, reason };
-        let more = rules_of(entry, level).map_err(unsaid)?;
+        let both =
+            entries.peek().and_then(|(_, next)| connections(entry, next)).filter(|_| level == Level::Ip);
+        let more = if let Some(both) = both {
+            entries.next();
+            rules_of(&both, level, true)
+        } else {
+            rules_of(entry, level, false)
+        };
+        let more = more.map_err(unsaid)?;
         if rules.len() + more.len() > MAX_RULES {
             return Err(unsaid(format!("its lists multiply to more than {MAX_RULES} rules")));
         }
         rules.extend(more);
     }
     Ok(rules)
+}
+
+/// The entry that accepts connections as a rule without a word about states does, where `first` is about what goes the
+/// way of a connection's first packet, and `second` about what answers that.
+fn connections(first: &Entry, second: &Entry) -> Option<Entry> {
+    let (new, answers) = (without_connection(&first.conditions)?, without_connection(&second.conditions)?);
+    let says = |entry: &Entry, states: &[ConnectionState], direction| {
+        let asks = |field| entry.conditions.get(field).cloned();
+        let all = |list: &[ConnectionState]| list.iter().copied().map(Term::Literal).collect();
+        entry.action == Action::Accept
+            && asks(HeaderField::ConnectionState) == Some(Condition::ConnectionState(all(states)))
+            && asks(HeaderField::ConnectionDirection)
+                == Some(Condition::ConnectionDirection(vec![Term::Literal(direction)]))
+    };
+    let is_both = says(first, &[ConnectionState::New, ConnectionState::Established], ConnectionDirection::Original)
+        && says(second, &[ConnectionState::Established], ConnectionDirection::Reply)
+        && first.traffic.is_some()
+        && second.traffic.is_some()
+        && first.traffic != second.traffic
+        // Rules about a type of ICMP message have no second half.
+        && new.get(HeaderField::IcmpType).is_none()
+        && swapped(&new).as_ref() == Some(&answers);
+    is_both.then(|| Entry { conditions: new, ..first.clone() })
+}
+
+/// Whether some entry asks for them.
+fn asks_for_connections(pool: &Pool) -> bool {
+    let fields = [HeaderField::ConnectionState, HeaderField::ConnectionDirection];
+    pool.entries().any(|entry| fields.iter().any(|&field| entry.conditions.get(field).is_some()))
+}
+
+/// All that is asked for but connections.
+fn without_connection(conditions: &Conditions) -> Option<Conditions> {
+    let is_other = |condition: &&Condition| {
+        !matches!(condition, Condition::ConnectionState(_) | Condition::ConnectionDirection(_))
+    };
+    Conditions::new(conditions.iter().filter(is_other).cloned()).ok()
+}
+
+/// What the same asks for of packets that go the other way.
+fn swapped(conditions: &Conditions) -> Option<Conditions> {
+    let swap = |condition: &Condition| match condition.clone() {
+        Condition::SrcMac(mac) => Condition::DstMac(mac),
+        Condition::DstMac(mac) => Condition::SrcMac(mac),
+        Condition::SrcIp(ip) => Condition::DstIp(ip),
+        Condition::DstIp(ip) => Condition::SrcIp(ip),
+        Condition::SrcPort(ports) => Condition::DstPort(ports),
+        Condition::DstPort(ports) => Condition::SrcPort(ports),
+        other => other,
+    };
+    Conditions::new(conditions.iter().map(swap)).ok()
 }
 
 /// The same with what the default is at the end.
@@ -165,7 +227,8 @@ type Texts = Vec<Text>;
 /// An attribute with its text.
 type Text = (AttributeName, String);
 
-fn rules_of(entry: &Entry, level: Level) -> Result<Vec<FilterRule>, String> {
+/// An entry's rules. `follows`: they accept connections.
+fn rules_of(entry: &Entry, level: Level, follows: bool) -> Result<Vec<FilterRule>, String> {
     let mut rules = Vec::new();
     for frames in frames_of(entry, level)? {
         for (protocol, mut texts) in (Case { entry, frames, level }).rows()? {
@@ -174,6 +237,7 @@ fn rules_of(entry: &Entry, level: Level) -> Result<Vec<FilterRule>, String> {
                 let name = name.as_str();
                 name.contains("src") || name.contains("dst")
             });
+            let says_states = texts.iter().any(|(name, _)| *name == AttributeName::State);
             if let Some(name) = &entry.name {
                 texts.push((AttributeName::Comment, name.to_string()));
             }
@@ -193,7 +257,7 @@ fn rules_of(entry: &Entry, level: Level) -> Result<Vec<FilterRule>, String> {
             rules.extend(directions.iter().map(|&direction| FilterRule {
                 action,
                 direction,
-                stateful: level == Level::Link,
+                stateful: level == Level::Link || follows || says_states,
                 protocol,
                 attributes: attributes.clone(),
                 ..any(action)
@@ -291,7 +355,10 @@ fn frames_of(entry: &Entry, level: Level) -> Result<Vec<Frames>, String> {
             (Frames::Type(EtherType::IPV4), Level::Ip) => Ok(Frames::Ip(IpVersion::V4)),
             (Frames::Type(EtherType::IPV6), Level::Ip) => Ok(Frames::Ip(IpVersion::V6)),
             (Frames::Ip(_), _) | (_, Level::Link) => Ok(frames),
-            (_, Level::Ip) => Err("is not about IP alone".to_owned()),
+            (_, Level::Ip) => {
+                Err("is not about IP alone, as all entries have to be where one asks for connections"
+                    .to_owned())
+            }
         })
         .collect()
 }
@@ -454,6 +521,16 @@ impl Case<'_> {
             | Condition::DstAddressPortSet(_) => {
                 Err("what a set is asked for stands in other attributes of a filter, which depend on the set's type; \
                      write the rule by hand (`<all ipset='…' ipsetflags='…'/>`)"
+                    .to_owned())
+            }
+            Condition::ConnectionState(_) | Condition::ConnectionDirection(_) if self.level == Level::Link => {
+                Err("the link level of a filter does not ask for it".to_owned())
+            }
+            Condition::ConnectionState(terms) => states(terms),
+            Condition::ConnectionDirection(_) => {
+                Err("a rule of a filter asks for it only together with what answers: it takes an entry about `new \
+                     established` that go `original`, and behind it one about `established` that go `reply`, which is \
+                     the same the other way round"
                     .to_owned())
             }
             Condition::NdTarget(_) | Condition::NdLinkLayer(_) => {
@@ -636,6 +713,24 @@ fn networks(
         ways.push([(name, text)].into_iter().chain(mask).collect());
     }
     Ok(ways)
+}
+
+/// States of connections: a list of them stands in one attribute.
+fn states(terms: &[Term<ConnectionState>]) -> Result<Vec<Texts>, String> {
+    let mut names: Vec<&str> = Vec::new();
+    for term in terms {
+        names.push(match term {
+            Term::Literal(ConnectionState::New) => "NEW",
+            Term::Literal(ConnectionState::Established) => "ESTABLISHED",
+            Term::Literal(ConnectionState::Related) => "RELATED",
+            Term::Literal(ConnectionState::Invalid) => "INVALID",
+            Term::Literal(state @ ConnectionState::Untracked) => {
+                return Err(format!("`{state}`: a filter does not ask for packets that are not followed"));
+            }
+            Term::Variable(_) => return Err(variable(HeaderField::ConnectionState, term)),
+        });
+    }
+    Ok(vec![vec![(AttributeName::State, names.join(","))]])
 }
 
 /// How many ones a mask begins with, if only zeros follow.

@@ -2,7 +2,8 @@
 //!
 //! Rules in the order of their priorities become entries, and the pool lets pass what none of them is about. That is
 //! what the filter means where all its rules are of one layer. Rules of a chain are about frames that enter it; where
-//! there is no other chain, what leaves it passes, one way or the other.
+//! there is no other chain, what leaves it passes, one way or the other. A rule that accepts connections becomes two
+//! entries: what goes its way, and what answers that.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,12 +13,12 @@ use filter_common::parse::ether_type;
 
 use super::{CannotSay, MAX_RULES, Part, looked_at_twice};
 use crate::model::nwfilter::{
-    Access, AttributeName, ChainKind, Family, FilterRule, Literal, Protocol, RuleAction, RuleDirection,
-    Term as FilterTerm,
+    Access, AskedStates, AttributeName, ChainKind, Family, FilterRule, Literal, Protocol, RuleAction,
+    RuleDirection, States, Term as FilterTerm,
 };
 use crate::model::{
-    Action, Body, Condition, Conditions, Description, Entry, EntryName, HeaderField, IpNetwork, IpVersion,
-    Item, Location, MacAddr, Pool, Profile, RejectWith, VariableName,
+    Action, Body, Condition, Conditions, ConnectionDirection, ConnectionState, Description, Entry, EntryName,
+    HeaderField, IpNetwork, IpVersion, Item, Location, MacAddr, Pool, Profile, RejectWith, VariableName,
 };
 
 /// The pool that means what the filter does. A pool is given back as it is.
@@ -88,19 +89,10 @@ fn entries_of(rule: &FilterRule, chain: ChainKind) -> Result<Vec<Entry>, String>
     if let Some(attribute) = rule.attributes.iter().find(|attribute| attribute.negated) {
         return Err(format!("`{}` is negated, which a condition of an entry cannot be", attribute.name));
     }
-    for name in [A::State, A::ConnlimitAbove] {
-        if rule.get(name).is_some() {
-            return Err(format!("`{name}`: an entry does not ask for connections"));
-        }
+    if rule.get(A::ConnlimitAbove).is_some() {
+        return Err(format!("`{}`: an entry does not count connections", A::ConnlimitAbove));
     }
     let family = rule.protocol.and_then(Protocol::family);
-    if family.is_some()
-        && rule.stateful
-        && rule.action == RuleAction::Accept
-        && rule.direction != RuleDirection::InOut
-    {
-        return Err("follows connections, which an entry does not; `statematch='false'` would not".to_owned());
-    }
     let action = match rule.action {
         // Behind the root chain there is nothing, and what is not decided passes.
         RuleAction::Accept | RuleAction::Return => Action::Accept,
@@ -110,12 +102,6 @@ fn entries_of(rule: &FilterRule, chain: ChainKind) -> Result<Vec<Entry>, String>
         RuleAction::Continue => return Ok(Vec::new()),
     };
     one_by_one(rule)?;
-    let sides: &[(Option<Direction>, bool)] = match rule.direction {
-        RuleDirection::In => &[(Some(Direction::In), false)],
-        RuleDirection::Out => &[(Some(Direction::Out), false)],
-        RuleDirection::InOut if is_symmetric(rule) => &[(None, false)],
-        RuleDirection::InOut => &[(Some(Direction::Out), true), (Some(Direction::In), false)],
-    };
     let comment = match rule.get(A::Comment).map(|attribute| &attribute.value) {
         Some(FilterTerm::Literal(Literal::Text(text))) => Some(text.as_str()),
         _ => None,
@@ -131,8 +117,8 @@ fn entries_of(rule: &FilterRule, chain: ChainKind) -> Result<Vec<Entry>, String>
         _ => None,
     };
     let mut entries = Vec::new();
-    for &(traffic, swapped) in sides {
-        let Some(conditions) = (Reader { rule, enters, swapped }).conditions()? else {
+    for Side { traffic, swapped, connection } in sides(rule) {
+        let Some(conditions) = (Reader { rule, enters, swapped, connection }).conditions()? else {
             return Ok(Vec::new());
         };
         entries.push(Entry {
@@ -145,6 +131,58 @@ fn entries_of(rule: &FilterRule, chain: ChainKind) -> Result<Vec<Entry>, String>
         });
     }
     Ok(entries)
+}
+
+/// Frames that an entry is about which a rule becomes.
+struct Side {
+    traffic: Option<Direction>,
+    /// Source and destination change places.
+    swapped: bool,
+    /// What is asked of the connection.
+    connection: Vec<Said>,
+}
+
+/// Which way the frames go that a rule is about.
+fn sides(rule: &FilterRule) -> Vec<Side> {
+    let (here, there) = match rule.direction {
+        RuleDirection::Out => (Direction::Out, Direction::In),
+        RuleDirection::In | RuleDirection::InOut => (Direction::In, Direction::Out),
+    };
+    let side = |direction, swapped, connection| Side { traffic: Some(direction), swapped, connection };
+    if rule.accepts_connections() {
+        let begun = States::NEW | States::ESTABLISHED;
+        if rule.is_typed() {
+            return vec![side(here, false, connection(begun, None))];
+        }
+        let first = connection(begun, Some(ConnectionDirection::Original));
+        let answer = connection(States::ESTABLISHED, Some(ConnectionDirection::Reply));
+        return vec![side(here, false, first), side(there, true, answer)];
+    }
+    let asked = match rule.asked_states() {
+        AskedStates::Of(states) if rule.stateful => connection(states, None),
+        _ => Vec::new(),
+    };
+    match rule.direction {
+        RuleDirection::InOut if is_symmetric(rule) => {
+            vec![Side { traffic: None, swapped: false, connection: asked }]
+        }
+        RuleDirection::InOut => vec![side(there, true, asked.clone()), side(here, false, asked)],
+        RuleDirection::In | RuleDirection::Out => vec![side(here, false, asked)],
+    }
+}
+
+/// What an entry asks of connections.
+fn connection(states: u8, direction: Option<ConnectionDirection>) -> Vec<Said> {
+    let known = [
+        (States::NEW, ConnectionState::New),
+        (States::ESTABLISHED, ConnectionState::Established),
+        (States::RELATED, ConnectionState::Related),
+        (States::INVALID, ConnectionState::Invalid),
+    ];
+    let named = known.iter().filter(|(bit, _)| states & bit != 0).map(|(_, state)| state.to_string());
+    let names = named.collect::<Vec<_>>().join(" ");
+    let way = direction.map(|direction| (HeaderField::ConnectionDirection, direction.to_string(), None));
+    [(HeaderField::ConnectionState, names, None)].into_iter().chain(way).collect()
 }
 
 /// The type of the frames that enter a chain; `None` for all.
@@ -210,6 +248,8 @@ struct Reader<'a> {
     enters: Option<u32>,
     /// Source and destination change places.
     swapped: bool,
+    /// What is asked of the connection.
+    connection: Vec<Said>,
 }
 
 impl Reader<'_> {
@@ -217,6 +257,7 @@ impl Reader<'_> {
     fn conditions(&self) -> Result<Option<Conditions>, String> {
         let mut said = self.implied()?;
         said.extend(self.enters.map(|kind| (HeaderField::EtherType, kind.to_string(), None)));
+        said.extend(self.connection.iter().cloned());
         for attribute in &self.rule.attributes {
             match self.attribute(attribute.name, &attribute.value)? {
                 Some(Holds::If(field, values, second)) => said.push((field, values, second)),
@@ -324,6 +365,8 @@ impl Reader<'_> {
             A::CodeEnd if !says(A::Code) && self.rule.protocol == Some(Protocol::Ipv6) => {
                 Err(format!("`{name}` without `{}`: an entry asks for a code with its type", A::Code))
             }
+            // Which side the rule stands on says it.
+            A::State => Ok(Some(Holds::Always)),
             A::Flags | A::TcpOption => Err(format!("`{name}`: an entry does not ask for it")),
             // What adds to another attribute is read with it, and says nothing without.
             _ => match self.rule.protocol.and_then(|protocol| protocol.specification(name)?.adds_to) {

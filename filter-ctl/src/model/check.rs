@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Condition, Conditions, EtherType, Filter, HeaderField, IcmpType, IpMatch, IpNetwork, IpProtocol,
-    IpVersion, MacAddr, MacMatch, PortMatch, Role, Term, Variable,
+    Condition, Conditions, ConnectionState, EtherType, Filter, HeaderField, IcmpType, IpMatch, IpNetwork,
+    IpProtocol, IpVersion, MacAddr, MacMatch, PortMatch, Role, Term, Variable,
 };
 
 /// Why conditions were refused.
@@ -64,6 +64,14 @@ pub enum Problem {
     CodeWithoutType,
     #[error("stands beside `HdrICMPType` without {0}: no other message has such a field")]
     NotNeighbourDiscovery(&'static str),
+    #[error(
+        "stands beside `ConnectionState` without `new`, `established` or `related`: others go neither way"
+    )]
+    NoDirection,
+    #[error(
+        "is `related` beside ports, or a protocol without `icmp` or `icmpv6`: only ICMP errors are related"
+    )]
+    NotAnError,
 }
 
 type Check = Result<(), Conflict>;
@@ -184,6 +192,12 @@ impl Conditions {
         let message = |first: u8, last: u8| {
             types.is_none_or(|list| some(list, |kind: &IcmpType| (first..=last).contains(&kind.number())))
         };
+        let states = match self.get(HeaderField::ConnectionState) {
+            Some(Condition::ConnectionState(states)) => Some(states),
+            _ => None,
+        };
+        // Only errors of ICMP are related to a connection.
+        let errors = states.is_some_and(|list| !some(list, |state| *state != ConnectionState::Related));
         let mut ports = false;
         for condition in self {
             let field = condition.field();
@@ -199,6 +213,14 @@ impl Conditions {
                     if ports =>
                 {
                     Some(Problem::IcmpAndPorts)
+                }
+                HeaderField::ConnectionState if errors => {
+                    let may = !ports && among(&[IpProtocol::ICMP, IpProtocol::ICMPV6]);
+                    (!may).then_some(Problem::NotAnError)
+                }
+                HeaderField::ConnectionDirection => {
+                    let may = states.is_none_or(|list| some(list, |state| state.has_direction()));
+                    (!may).then_some(Problem::NoDirection)
                 }
                 HeaderField::IcmpCode if types.is_none() => Some(Problem::CodeWithoutType),
                 HeaderField::IcmpType | HeaderField::IcmpCode => {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::ops::Deref;
 
 use super::{
-    ArpOpcode, Conflict, Dscp, EtherType, Filter, HardwareType, HeaderField, IcmpCode, IcmpType, IpNetwork,
-    IpProtocol, IpVersion, MacAddr, Port, Priority, Problem, Role, SetName, Term, Value, ValueError, VlanId,
+    ArpOpcode, Conflict, ConnectionDirection, ConnectionState, Dscp, EtherType, Filter, HardwareType,
+    HeaderField, IcmpCode, IcmpType, IpNetwork, IpProtocol, IpVersion, MacAddr, Port, Priority, Problem,
+    Role, SetName, Term, Value, ValueError, VlanId,
 };
 
 /// MAC addresses that a field may have.
@@ -167,6 +168,10 @@ conditions! {
         IcmpCode(IcmpCode),
         /// Target address of a neighbour discovery message.
         NdTarget(IpNetwork),
+        /// What the packet is to its connection.
+        ConnectionState(ConnectionState),
+        /// Which way it goes in its connection.
+        ConnectionDirection(ConnectionDirection),
     }
     masked {
         /// Ethernet source address.

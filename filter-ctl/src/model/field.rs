@@ -66,11 +66,15 @@ pub enum HeaderField {
     NdTarget,
     /// Link-layer address option of a neighbour discovery message.
     NdLinkLayer,
+    /// What the packet is to its connection.
+    ConnectionState,
+    /// Which way the packet goes in its connection.
+    ConnectionDirection,
 }
 
 impl HeaderField {
     /// All fields, in order.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::SrcMac,
         Self::SrcMacSet,
         Self::DstMac,
@@ -100,6 +104,8 @@ impl HeaderField {
         Self::IcmpCode,
         Self::NdTarget,
         Self::NdLinkLayer,
+        Self::ConnectionState,
+        Self::ConnectionDirection,
     ];
 
     /// The filter it belongs to.
@@ -186,6 +192,8 @@ const fn element(name: &'static str, filter: Filter, field: HeaderField, role: R
                 | HeaderField::IcmpCode
                 | HeaderField::NdTarget
                 | HeaderField::NdLinkLayer
+                | HeaderField::ConnectionState
+                | HeaderField::ConnectionDirection
                 | HeaderField::SrcMacSet
                 | HeaderField::DstMacSet
                 | HeaderField::SrcAddressSet
@@ -198,7 +206,7 @@ const fn element(name: &'static str, filter: Filter, field: HeaderField, role: R
 
 impl Element {
     /// All elements, in canonical order.
-    pub const ALL: [Self; 36] = {
+    pub const ALL: [Self; 38] = {
         use Filter::{Arp, Ethernet, Ip};
         use HeaderField as F;
         use Role::{End, Mask, Values};
@@ -239,6 +247,8 @@ impl Element {
             element("HdrNDTarget", Ip, F::NdTarget, Values),
             element("HdrNDLinkLayerAddr", Ip, F::NdLinkLayer, Values),
             element("HdrNDLinkLayerMask", Ip, F::NdLinkLayer, Mask),
+            element("ConnectionState", Ip, F::ConnectionState, Values),
+            element("ConnectionDirection", Ip, F::ConnectionDirection, Values),
         ]
     };
 }

@@ -21,6 +21,7 @@
 mod arp;
 mod check;
 mod condition;
+mod connection;
 mod entry;
 mod error;
 mod ethernet;
@@ -47,6 +48,7 @@ pub use arp::{ArpOpcode, HardwareType};
 pub use check::{Conflict, Problem};
 pub use condition::{Condition, Conditions, IpMatch, MacMatch, PortMatch};
 pub(crate) use condition::{read_list, write_list};
+pub use connection::{ConnectionDirection, ConnectionState};
 pub use entry::{Action, Entry, Location, RejectWith};
 pub use error::ValueError;
 pub(crate) use error::shorten;

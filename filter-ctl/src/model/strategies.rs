@@ -162,6 +162,14 @@ fn condition(field: HeaderField) -> BoxedStrategy<Condition> {
         HeaderField::DstAddressSet => set(Condition::DstAddressSet),
         HeaderField::DstAddressPortSet => set(Condition::DstAddressPortSet),
         HeaderField::NdTarget => terms(network()).prop_map(Condition::NdTarget).boxed(),
+        HeaderField::ConnectionState => {
+            let state = select(&ConnectionState::NAMES[..]).prop_map(|(_, state)| state);
+            terms(state).prop_map(Condition::ConnectionState).boxed()
+        }
+        HeaderField::ConnectionDirection => {
+            let direction = select(&ConnectionDirection::NAMES[..]).prop_map(|(_, direction)| direction);
+            terms(direction).prop_map(Condition::ConnectionDirection).boxed()
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use filter_common::connection;
+
 use super::scope::{Scope, ThisIp, ThisMac};
 use super::{Library, sets};
 use crate::model::{
-    Condition, Conditions, EtherType, Filter, HeaderField, IpMatch, IpNetwork, MacAddr, MacMatch, Port,
-    PortMatch, SetKind, SetName, Term, Value, Variable,
+    Condition, Conditions, ConnectionDirection, ConnectionState, EtherType, Filter, HeaderField, IpMatch,
+    IpNetwork, MacAddr, MacMatch, Port, PortMatch, SetKind, SetName, Term, Value, Variable,
 };
 use crate::policy::{Atom, Element, Field, Gate, Side, Test};
 
@@ -111,6 +113,14 @@ fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
         Condition::DstIp(values) => Test::new(Field::DstIp, masked_networks(values, scope)?),
         Condition::SrcPort(ports) => Test::new(Field::SrcPort, port_ranges(ports, scope)?),
         Condition::DstPort(ports) => Test::new(Field::DstPort, port_ranges(ports, scope)?),
+        Condition::ConnectionState(terms) => {
+            let states = values(terms, scope)?;
+            Test::new(Field::Connection, states.into_iter().map(connection_state).collect())
+        }
+        Condition::ConnectionDirection(terms) => {
+            let directions = values(terms, scope)?;
+            Test::new(Field::Connection, directions.into_iter().map(connection_direction).collect())
+        }
         Condition::SrcMacSet(_)
         | Condition::DstMacSet(_)
         | Condition::SrcAddressSet(_)
@@ -118,6 +128,30 @@ fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
         | Condition::DstAddressSet(_)
         | Condition::DstAddressPortSet(_) => return Err("a set is asked for by a gate".to_owned()),
     })
+}
+
+/// What is told a packet in this state.
+const fn connection_state(state: ConnectionState) -> Atom {
+    let bit = match state {
+        ConnectionState::New => connection::NEW,
+        ConnectionState::Established => connection::ESTABLISHED,
+        ConnectionState::Related => connection::RELATED,
+        ConnectionState::Invalid => connection::INVALID,
+        ConnectionState::Untracked => {
+            // Whoever is told anything else goes a way or is invalid. To ask for less makes less to be followed.
+            let mask = connection::ORIGINAL | connection::REPLY | connection::INVALID;
+            return Atom::Bits { mask, value: 0 };
+        }
+    };
+    Atom::Bits { mask: bit, value: bit }
+}
+
+const fn connection_direction(direction: ConnectionDirection) -> Atom {
+    let bit = match direction {
+        ConnectionDirection::Original => connection::ORIGINAL,
+        ConnectionDirection::Reply => connection::REPLY,
+    };
+    Atom::Bits { mask: bit, value: bit }
 }
 
 /// The values that terms stand for.

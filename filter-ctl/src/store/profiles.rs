@@ -35,6 +35,7 @@ shipped! {
     "own-arp-only.xml",
     "own-ip-only.xml",
     "own-mac-only.xml",
+    "stateful-web-server.xml",
     "trusted-routers.xml",
     "nwfilter/allow-arp.xml",
     "nwfilter/allow-dhcp.xml",

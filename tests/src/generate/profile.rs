@@ -13,17 +13,21 @@ pub const VARIABLES: [(&str, &[&str]); 3] = [
     ("PORTS", &["53", "443"]),
 ];
 
-/// A pool, mostly of entries that filters could say.
+/// A pool, mostly of entries that filters could say: so those that ask for connections are about nothing but IP.
 pub fn pool_document(rng: &mut Rng) -> String {
     let default = if rng.chance(75) { "ACCEPT" } else { "DROP" };
     let mut text = format!("<FilterPool name='random' default='{default}'>\n");
+    let stateful = rng.chance(12);
     for number in 0..=rng.below(5) {
-        entry(rng, number, &mut text);
+        entry(rng, number, stateful, &mut text);
+    }
+    if stateful && rng.chance(60) {
+        text += &connections(rng);
     }
     text + "</FilterPool>\n"
 }
 
-fn entry(rng: &mut Rng, number: usize, text: &mut String) {
+fn entry(rng: &mut Rng, number: usize, stateful: bool, text: &mut String) {
     let name = if rng.chance(50) { format!(" name='e{number}'") } else { String::new() };
     let action = if rng.chance(2) { "REJECT" } else { rng.pick(&["ACCEPT", "DROP", "DROP"]) };
     let _ = write!(text, "<FilterEntry{name}><Action>{action}</Action>");
@@ -34,7 +38,7 @@ fn entry(rng: &mut Rng, number: usize, text: &mut String) {
         let traffic = rng.pick(&["incoming", "outgoing"]);
         let _ = write!(text, "<TrafficType>{traffic}</TrafficType>");
     }
-    let kind = rng.below(10);
+    let kind = if stateful { 9 } else { rng.below(10) };
     let mut ethernet = String::new();
     for side in ["Src", "Dest"] {
         if rng.chance(15) {
@@ -63,11 +67,29 @@ fn entry(rng: &mut Rng, number: usize, text: &mut String) {
             let _ = write!(text, "<ARPFilter>{}</ARPFilter>", arp(rng));
         }
         3.. => {
-            let _ = write!(text, "<IPHeadersFilter>{}</IPHeadersFilter>", ip(rng));
+            let _ = write!(text, "<IPHeadersFilter>{}</IPHeadersFilter>", ip(rng, stateful));
         }
         _ => {}
     }
     text.push_str("</FilterEntry>\n");
+}
+
+/// Entries about what begins connections, and about what answers that; mostly the same, the other way round.
+fn connections(rng: &mut Rng) -> String {
+    let (begins, answers) = if rng.chance(50) { ("incoming", "outgoing") } else { ("outgoing", "incoming") };
+    let (port, other) = (rng.pick(&["22", "443 80", "40000"]), rng.pick(&["22", "443 80"]));
+    let other = if rng.chance(80) { port } else { other };
+    let kind = rng.pick(&["tcp", "udp", "tcp udp"]);
+    let entry = |traffic: &str, port: &str, states: &str, way: &str| {
+        format!(
+            "<FilterEntry><Action>ACCEPT</Action><TrafficType>{traffic}</TrafficType><IPHeadersFilter>\
+             <HdrProtocolID>{kind}</HdrProtocolID>{port}<ConnectionState>{states}</ConnectionState>\
+             <ConnectionDirection>{way}</ConnectionDirection></IPHeadersFilter></FilterEntry>\n"
+        )
+    };
+    let [to, from] = [("Dest", port), ("Src", other)]
+        .map(|(side, port)| format!("<Hdr{side}PortStart>{port}</Hdr{side}PortStart>"));
+    entry(begins, &to, "new established", "original") + &entry(answers, &from, "established", "reply")
 }
 
 fn mac_condition(rng: &mut Rng, side: &str, text: &mut String) {
@@ -142,7 +164,7 @@ fn arp(rng: &mut Rng) -> String {
     text
 }
 
-fn ip(rng: &mut Rng) -> String {
+fn ip(rng: &mut Rng, stateful: bool) -> String {
     let mut text = String::new();
     let version = rng.pick(&[4, 4, 6, 6, 0]);
     if version != 0 {
@@ -202,6 +224,14 @@ fn ip(rng: &mut Rng) -> String {
     if rng.chance(10) {
         text += "<HdrDSCP>ef 0 10</HdrDSCP>";
     }
+    if rng.chance(if stateful { 50 } else { 1 }) {
+        let states =
+            rng.pick(&["new", "established", "new established", "invalid", "related invalid", "untracked"]);
+        let _ = write!(text, "<ConnectionState>{states}</ConnectionState>");
+    }
+    if stateful && rng.chance(3) {
+        text += "<ConnectionDirection>reply</ConnectionDirection>";
+    }
     text
 }
 
@@ -215,10 +245,9 @@ pub fn filter_document(rng: &mut Rng) -> String {
         let action = rng.pick(&["accept", "drop", "drop", "reject", "return", "continue"]);
         let direction = rng.pick(&["in", "out", "inout"]);
         let priority = rng.pick(&[500, 500, 500, 100, -7]);
-        let _ = write!(
-            text,
-            "<rule action='{action}' direction='{direction}' priority='{priority}' statematch='false'>"
-        );
+        let stateless = if rng.chance(70) { " statematch='false'" } else { "" };
+        let _ =
+            write!(text, "<rule action='{action}' direction='{direction}' priority='{priority}'{stateless}>");
         let element = if link == rng.chance(4) { ip_element(rng) } else { link_element(rng) };
         let comment = if rng.chance(30) { format!(" comment='r {number}'") } else { String::new() };
         let negated = if rng.chance(3) { " match='no'" } else { "" };
@@ -327,6 +356,10 @@ fn ip_element(rng: &mut Rng) -> String {
         "icmp" if rng.chance(60) => text += &format!(" type='{}'", rng.pick(&[8, 3, 128, 135])),
         _ if rng.chance(10) => text += " dscp='46'",
         _ => {}
+    }
+    if rng.chance(20) {
+        let states = ["NEW", "ESTABLISHED", "NEW,ESTABLISHED", "INVALID", "RELATED,INVALID", "NONE"];
+        text += &format!(" state='{}'", rng.pick(&states));
     }
     if name == "tcp" && rng.chance(5) {
         text += if six { " option='2'" } else { " flags='SYN/SYN'" };

@@ -33,7 +33,7 @@ pub use identity::parse_uuid;
 pub use kind::Kind;
 pub use protocol::{Family, Protocol};
 pub use reference::{FilterReference, GivenParameter};
-pub use rule::{FilterRule, RuleAction, RuleDirection};
+pub use rule::{AskedStates, FilterRule, RuleAction, RuleDirection};
 pub use value::{IpsetSide, Literal, States};
 pub use variable::{Access, VariableAccess};
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use filter_common::Direction;
 
-use super::{Attribute, AttributeName, Protocol};
+use super::{Attribute, AttributeName, Literal, Protocol, Term};
 use crate::model::{Location, ValueError};
 
 /// What a rule does with frames that match.
@@ -84,6 +84,17 @@ macro_rules! named {
 named!(RuleAction, "`accept`, `drop`, `reject`, `return` or `continue`");
 named!(RuleDirection, "`in`, `out` or `inout`");
 
+/// What an IP-level rule says of the states of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedStates {
+    /// Nothing, so that a rule that accepts follows connections. A variable says nothing, as in libvirt.
+    Nothing,
+    /// That it is not about connections.
+    None,
+    /// One of these: bits of [`States`](super::States).
+    Of(u8),
+}
+
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FilterRule {
@@ -107,5 +118,30 @@ impl FilterRule {
     /// The attribute of that name.
     pub fn get(&self, name: AttributeName) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// What it says in `state`, whether or not `statematch` lets that count.
+    pub fn asked_states(&self) -> AskedStates {
+        match self.get(AttributeName::State).map(|attribute| &attribute.value) {
+            Some(Term::Literal(Literal::States(states))) if states.none => AskedStates::None,
+            Some(Term::Literal(Literal::States(states))) if states.bits != 0 => AskedStates::Of(states.bits),
+            _ => AskedStates::Nothing,
+        }
+    }
+
+    /// Whether it is an IP-level rule that accepts connections: what goes the way it names, and what answers that.
+    pub fn accepts_connections(&self) -> bool {
+        self.protocol.and_then(Protocol::family).is_some()
+            && self.action == RuleAction::Accept
+            && self.stateful
+            && self.direction != RuleDirection::InOut
+            && self.asked_states() == AskedStates::Nothing
+            && self.get(AttributeName::ConnlimitAbove).is_none()
+    }
+
+    /// Whether it is about one type of ICMP message: such rules say all there is to say of both directions.
+    pub fn is_typed(&self) -> bool {
+        matches!(self.protocol, Some(Protocol::Icmp | Protocol::Icmpv6))
+            && self.get(AttributeName::Type).is_some()
     }
 }

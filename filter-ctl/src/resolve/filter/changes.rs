@@ -5,10 +5,11 @@
 
 use std::fmt;
 
-use super::placement::{is_one_way, is_typed, tracks};
+use super::placement::{is_one_way, tracks};
 use crate::model::Location;
 use crate::model::nwfilter::{
-    Attribute, AttributeName, Family, Filter, FilterRule, Literal, Protocol, RuleAction, RuleDirection, Term,
+    AskedStates, Attribute, AttributeName, Family, Filter, FilterRule, Literal, Protocol, RuleAction,
+    RuleDirection, States, Term,
 };
 
 /// A difference in meaning.
@@ -21,8 +22,8 @@ pub enum Change {
     AnswersNotAccepted,
     /// Rules about a type of ICMP message for both directions are in force. libvirt makes nothing of them.
     TypedBothWays,
-    /// A rule for both directions with a source MAC address asks for it as the destination of what leaves the
-    /// virtual machine. libvirt leaves the address out there.
+    /// A rule with a source MAC address that is in force the other way round, too, for it is about both directions or
+    /// accepts what answers, asks there for that address as the destination. libvirt leaves the address out there.
     MacBothWays,
     /// `reject` at the IP level answers TCP by a reset, all else by port-unreachable. libvirt answers port-unreachable
     /// to TCP too, and only where the host has an address.
@@ -46,9 +47,13 @@ pub enum Change {
     /// The rule works. libvirt refuses a port with the negation of a protocol, `continue` at the IP level, and a
     /// range of IPv6 destinations.
     Works,
-    /// The rule follows connections (`accept` for one direction, `state`, `connlimit-above`), which is not done
-    /// yet: such a filter is refused where it is attached.
-    FollowsConnections,
+    /// The rule asks for connections, and knows of those of TCP and SCTP that it saw begin. libvirt's picks them up in
+    /// the middle, too.
+    SeenToBegin,
+    /// What is related to a connection are ICMP errors. To libvirt's rule it is what the kernel's helpers expect, too.
+    ErrorsAreRelated,
+    /// The rule counts connections, which is not done yet: such a filter is refused where it is attached.
+    CountsConnections,
     /// The rule asks for a set of the kernel's firewall. Sets are kept by filter-ctl itself; without one of that name
     /// such a filter is refused where it is attached.
     KernelSet,
@@ -68,7 +73,7 @@ impl fmt::Display for Change {
             }
             Self::TypedBothWays => "is in force in both directions; libvirt makes no rule of it",
             Self::MacBothWays => {
-                "asks for the MAC address as destination of what the virtual machine sends; libvirt leaves it out there"
+                "asks for the MAC address as destination of what goes the other way; libvirt leaves it out there"
             }
             Self::ResetsTcp => {
                 "resets TCP, and answers port-unreachable to all else; libvirt does to TCP too, where the host has an address"
@@ -87,8 +92,14 @@ impl fmt::Display for Change {
                 "negates the destination ports where that is written; libvirt negates them where the source ports are"
             }
             Self::Works => "works; libvirt refuses to put it in force",
-            Self::FollowsConnections => {
-                "follows connections, which is not done yet: the filter is refused where it is attached"
+            Self::SeenToBegin => {
+                "knows connections of TCP and SCTP that it saw begin; libvirt's rule picks them up in the middle, too"
+            }
+            Self::ErrorsAreRelated => {
+                "takes ICMP errors for related; libvirt's rule takes what the kernel's helpers expect for that, too"
+            }
+            Self::CountsConnections => {
+                "counts connections, which is not done yet: the filter is refused where it is attached"
             }
             Self::KernelSet => {
                 "asks for a set that filter-ctl keeps, not the kernel's: `set import --ipset` takes that over; without \
@@ -128,22 +139,33 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
         if rule.get(A::DstIpTo).is_some_and(ends_in_ip6) {
             found(Change::Works);
         }
-        if tracks(rule) {
-            found(Change::FollowsConnections);
+        if says(A::ConnlimitAbove) {
+            found(Change::CountsConnections);
             return;
+        }
+        if tracks(rule) {
+            if may_be_picked_up(protocol) {
+                found(Change::SeenToBegin);
+            }
+            let related = |states: u8| states & States::RELATED != 0;
+            if matches!(rule.asked_states(), AskedStates::Of(states) if related(states)) {
+                found(Change::ErrorsAreRelated);
+            }
         }
         match rule.action {
             RuleAction::Continue => found(Change::Works),
             RuleAction::Reject => found(Change::ResetsTcp),
             RuleAction::Accept | RuleAction::Drop | RuleAction::Return => {}
         }
-        if is_typed(rule) {
+        // What answers is accepted by a second half of the rule.
+        let halved = both || rule.accepts_connections() && !rule.is_typed();
+        if rule.is_typed() {
             if both {
                 found(Change::TypedBothWays);
             }
-        } else if both && says(A::SrcMac) {
+        } else if halved && says(A::SrcMac) {
             found(Change::MacBothWays);
-        } else if !both && !is_one_way(rule) {
+        } else if !halved && !is_one_way(rule) {
             found(if rule.action == RuleAction::Accept {
                 Change::AnswersNotAccepted
             } else {
@@ -154,7 +176,7 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
         {
             found(Change::AuthenticationHeader);
         }
-        if rule.direction != RuleDirection::Out {
+        if halved || rule.direction != RuleDirection::Out {
             found(Change::AllTraffic);
         }
     }
@@ -174,6 +196,12 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
     if says(A::ArpSrcIp) && says(A::ArpDstIp) && !says(A::ArpDstIpMask) && narrower(rule) {
         found(Change::ArpMask);
     }
+}
+
+/// Whether libvirt picks connections of this protocol up in the middle, that filter-ctl does not.
+const fn may_be_picked_up(protocol: Protocol) -> bool {
+    use Protocol::{All, AllIpv6, Sctp, SctpIpv6, Tcp, TcpIpv6};
+    matches!(protocol, All | AllIpv6 | Sctp | SctpIpv6 | Tcp | TcpIpv6)
 }
 
 /// Whether the sender's mask is anything but that of a whole address.

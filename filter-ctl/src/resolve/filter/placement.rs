@@ -4,9 +4,7 @@ use filter_common::Direction;
 
 use super::Instance;
 use crate::model::Mode;
-use crate::model::nwfilter::{
-    AttributeName, FilterRule, Literal, Protocol, RuleAction, RuleDirection, States, Term,
-};
+use crate::model::nwfilter::{AskedStates, AttributeName, FilterRule, RuleDirection, States};
 
 /// One direction in which a rule stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +51,10 @@ pub(super) fn ip(instance: &Instance<'_>, mode: Mode) -> Vec<Placement> {
     let both = rule.direction == RuleDirection::InOut;
     let literal = |tracking| Placement { direction: here, swapped: false, tracking };
     let swapped = |tracking| Placement { direction: there, swapped: true, tracking };
-    let states = asked_states(rule);
-    let asked = match states {
-        Asked::Of(states) if rule.stateful => Some(Tracking { states, reply: None }),
+    let asked = match rule.asked_states() {
+        AskedStates::Of(states) if rule.stateful => Some(Tracking { states, reply: None }),
         _ => None,
     };
-    let follows = rule.action == RuleAction::Accept && rule.stateful && states == Asked::Nothing;
     let mirrored = both || mode == Mode::Libvirt;
 
     if rule.get(AttributeName::ConnlimitAbove).is_some() {
@@ -67,16 +63,17 @@ pub(super) fn ip(instance: &Instance<'_>, mode: Mode) -> Vec<Placement> {
             _ => vec![literal(asked)],
         };
     }
-    if is_typed(rule) {
+    if rule.is_typed() {
+        let states = NEW | ESTABLISHED;
         let tracking =
-            if follows && !both { Some(Tracking { states: NEW | ESTABLISHED, reply: None }) } else { asked };
+            if rule.accepts_connections() { Some(Tracking { states, reply: None }) } else { asked };
         return match (both, mode) {
             (true, Mode::Libvirt) => vec![],
             (true, Mode::Strict) => vec![literal(tracking), swapped(tracking)],
             (false, _) => vec![literal(tracking)],
         };
     }
-    if follows && !both {
+    if rule.accepts_connections() {
         return vec![
             literal(Some(Tracking { states: NEW | ESTABLISHED, reply: Some(false) })),
             swapped(Some(Tracking { states: ESTABLISHED, reply: Some(true) })),
@@ -93,42 +90,11 @@ const ESTABLISHED: u8 = States::ESTABLISHED;
 
 /// Whether an IP-level rule asks for the connection that a packet belongs to.
 pub(super) fn tracks(rule: &FilterRule) -> bool {
-    let both = rule.direction == RuleDirection::InOut;
-    rule.get(AttributeName::ConnlimitAbove).is_some()
-        || rule.stateful
-            && match asked_states(rule) {
-                Asked::Of(_) => true,
-                Asked::Nothing => rule.action == RuleAction::Accept && !both,
-                Asked::None => false,
-            }
+    let asks = rule.stateful && matches!(rule.asked_states(), AskedStates::Of(_));
+    asks || rule.accepts_connections()
 }
 
 /// Whether a rule says of states what keeps it to the one direction that it names, in libvirt too.
 pub(super) fn is_one_way(rule: &FilterRule) -> bool {
-    rule.stateful && rule.direction != RuleDirection::InOut && asked_states(rule) != Asked::Nothing
-}
-
-/// What a rule says of states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// Nothing, so that a rule that accepts follows connections. A variable says nothing, as in libvirt.
-    Nothing,
-    /// That it is not about connections.
-    None,
-    /// One of these.
-    Of(u8),
-}
-
-fn asked_states(rule: &FilterRule) -> Asked {
-    match rule.get(AttributeName::State).map(|attribute| &attribute.value) {
-        Some(Term::Literal(Literal::States(states))) if states.none => Asked::None,
-        Some(Term::Literal(Literal::States(states))) if states.bits != 0 => Asked::Of(states.bits),
-        _ => Asked::Nothing,
-    }
-}
-
-/// Whether it is about one type of ICMP message: such rules say all there is to say of both directions.
-pub(super) fn is_typed(rule: &FilterRule) -> bool {
-    matches!(rule.protocol, Some(Protocol::Icmp | Protocol::Icmpv6))
-        && rule.get(AttributeName::Type).is_some()
+    rule.stateful && rule.direction != RuleDirection::InOut && rule.asked_states() != AskedStates::Nothing
 }

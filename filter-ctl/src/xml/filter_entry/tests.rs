@@ -205,6 +205,22 @@ fn contradictions_are_refused() {
         (ip("<HdrProtocolID>icmp</HdrProtocolID><HdrNDTarget>::1</HdrNDTarget>"), "without `icmpv6`"),
         (ip("<HdrICMPType>8</HdrICMPType><HdrNDTarget>::1</HdrNDTarget>"), "no other message"),
         (ip("<HdrNDTarget>10.0.0.1</HdrNDTarget>"), "always IPv6"),
+        (ip("<ConnectionState>open</ConnectionState>"), "`new`, `established`, `related`"),
+        (ip("<ConnectionDirection>in</ConnectionDirection>"), "`original` or `reply`"),
+        (
+            ip(
+                "<ConnectionState>invalid untracked</ConnectionState><ConnectionDirection>reply</ConnectionDirection>",
+            ),
+            "neither way",
+        ),
+        (
+            ip("<HdrProtocolID>tcp</HdrProtocolID><ConnectionState>related</ConnectionState>"),
+            "only ICMP errors are related",
+        ),
+        (
+            ip("<HdrDestPortStart>3</HdrDestPortStart><ConnectionState>related</ConnectionState>"),
+            "only ICMP errors are related",
+        ),
         (ip("<HdrIPVersion>4</HdrIPVersion><HdrNDTarget>::1</HdrNDTarget>"), "no packet has both"),
         (
             ip(
