@@ -409,6 +409,13 @@ fn examples_do_what_is_said_of_them() {
     assert!(rows >= 72, "{rows} frames");
 }
 
+/// A port that a conversation goes through.
+struct Side {
+    mode: Mode,
+    policy: Policy,
+    port: Port,
+}
+
 /// Tables whose third column is `told`: packets that come one after the other, what each is to its connection, and what
 /// the profile before the table does with it, in either mode.
 #[test]
@@ -417,7 +424,7 @@ fn conversations_go_as_is_said_of_them() {
     for name in [PAGE, "filter-entry.md"] {
         let text = page(name);
         let mut profile: Option<Profile> = None;
-        let mut conversation: Option<(Profile, Vec<(Mode, Policy, Port)>)> = None;
+        let mut conversation: Option<Vec<Side>> = None;
         for (line, piece) in pieces(&text) {
             match piece {
                 Piece::Code(language, code) if language == "xml" => {
@@ -432,29 +439,28 @@ fn conversations_go_as_is_said_of_them() {
                     let mut library = Profiles::shipped().expect("what ships can be read");
                     library.add(profile.clone());
                     let judge = Judge { library: &library };
-                    let ports = [Mode::Strict, Mode::Libvirt].map(|mode| {
+                    let sides = [Mode::Strict, Mode::Libvirt].map(|mode| {
                         let policy = judge.policy(&profile.name, mode);
                         let policy = policy.unwrap_or_else(|error| panic!("{name}, line {line}: {error}"));
                         let flows = Some(Flows::new(Ticks::new(&Timeouts::default(), 250)));
-                        (
-                            mode,
-                            policy,
-                            Port { strict: mode == Mode::Strict, mac: Some(VM), flows, ..Port::default() },
-                        )
+                        let strict = mode == Mode::Strict;
+                        let addresses = vec![IpAddr::from(VM_IP4), IpAddr::from(VM_IP6)];
+                        let port = Port { strict, mac: Some(VM), addresses, flows, ..Port::default() };
+                        Side { mode, policy, port }
                     });
-                    conversation = Some((profile, ports.into()));
+                    conversation = Some(sides.into());
                 }
                 Piece::Row(cells) if !cells[0].starts_with("--") => {
-                    let Some((profile, ports)) = &mut conversation else { continue };
+                    let Some(sides) = &mut conversation else { continue };
                     rows += 1;
                     let direction = if cells[0] == "out" { Direction::Out } else { Direction::In };
                     let frame = frame(direction, cells[1].trim_matches('`'))
                         .unwrap_or_else(|why| panic!("{name}, line {line}: {why}"));
-                    for (mode, policy, port) in ports {
+                    for Side { mode, policy, port } in sides {
                         let judgement = judge(policy, port, direction, &frame, None);
                         let found =
                             [told(judgement.packet.connection), in_words(judgement.outcome).to_owned()];
-                        assert_eq!(cells[2..], found, "{name}, line {line}, {mode:?}: {}", profile.name);
+                        assert_eq!(cells[2..], found, "{name}, line {line}, {mode:?}: {}", cells[1]);
                     }
                 }
                 Piece::Row(_) => {}
@@ -462,7 +468,7 @@ fn conversations_go_as_is_said_of_them() {
             }
         }
     }
-    assert!(rows >= 15, "{rows} packets");
+    assert!(rows >= 24, "{rows} packets");
 }
 
 /// What the page calls the values of an attribute.

@@ -21,7 +21,7 @@ use filter_tests::libvirt::{self, aim, tree};
 use filter_tests::scene::hex;
 
 /// Frames that a profile and its conversion are asked about.
-const FRAMES: usize = 400;
+const FRAMES: usize = 300;
 
 /// Jiffies in a second.
 const HZ: u32 = 250;
@@ -234,7 +234,7 @@ fn filters_become_pools() {
 #[test]
 fn filters_of_the_whole_language_become_pools_or_are_refused() {
     let shares = RefCell::new(Shares::default());
-    for_each_case(4000, |rng| {
+    for_each_case(3000, |rng| {
         let profile = rng.pick(&[libvirt::Profile::Stateless, libvirt::Profile::Any]);
         let tree = tree(rng, profile);
         for (name, text) in tree.documents() {

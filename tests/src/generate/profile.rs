@@ -17,7 +17,7 @@ pub const VARIABLES: [(&str, &[&str]); 3] = [
 pub fn pool_document(rng: &mut Rng) -> String {
     let default = if rng.chance(75) { "ACCEPT" } else { "DROP" };
     let mut text = format!("<FilterPool name='random' default='{default}'>\n");
-    let stateful = rng.chance(20);
+    let stateful = rng.chance(12);
     for number in 0..=rng.below(5) {
         entry(rng, number, stateful, &mut text);
     }

@@ -165,11 +165,7 @@ impl Class {
             } else {
                 Holds::Perhaps
             }
-        } else if test.field == Field::TagType && !TAG_TYPES.iter().any(has) {
-            Holds::Never
-        } else if matches!(test.field, Field::SrcIp | Field::DstIp)
-            && !test.any_of.iter().any(|atom| self.has_address(atom))
-        {
+        } else if self.cannot_have(test) {
             Holds::Never
         } else {
             Holds::Perhaps
@@ -178,6 +174,16 @@ impl Class {
             (Holds::Never, true) => Holds::Always,
             (Holds::Always, true) => Holds::Never,
             (holds, _) => holds,
+        }
+    }
+
+    /// Whether none of the values can be found in a field that packets of the class may have.
+    fn cannot_have(self, test: &Test) -> bool {
+        let atoms = &test.any_of;
+        match test.field {
+            Field::TagType => !TAG_TYPES.iter().any(|kind| atoms.iter().any(|atom| atom_has(atom, *kind))),
+            Field::SrcIp | Field::DstIp => !atoms.iter().any(|atom| self.has_address(atom)),
+            _ => false,
         }
     }
 
