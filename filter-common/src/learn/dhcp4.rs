@@ -59,10 +59,10 @@ pub(super) fn read<F: Frame>(
     let mut options = Options {
         offset: start + OPTIONS,
         end,
-        kind: zero,
-        lease: zero,
-        requested: zero,
-        through: zero,
+        kind: forget::<1>(0, zero),
+        lease: forget::<1>(0, zero),
+        requested: forget::<1>(0, zero),
+        through: forget::<1>(0, zero),
         zero,
     };
     frame.walk(MAX_OPTIONS, &mut options);

@@ -35,7 +35,7 @@ pub(super) fn head<F: Frame>(frame: &F, start: usize, end: usize) -> Option<(u32
 /// Options that reach further than [`MAX_HEADERS`](crate::MAX_HEADERS) are not read; those before them are.
 #[inline(always)]
 pub(super) fn addresses<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> Option<Found> {
-    let mut options = Options { found: Found::nothing(zero), offset: start + 4, end, through: 0, zero };
+    let mut options = Options { found: Found::nothing(), offset: start + 4, end, through: 0, zero };
     frame.walk(MAX_OPTIONS, &mut options);
     (options.through != 0 || options.offset == options.end).then_some(options.found)
 }

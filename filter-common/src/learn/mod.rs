@@ -606,10 +606,30 @@ pub struct Found {
 impl Found {
     const MOST: usize = 8;
 
-    /// Nothing yet. `zero` is 0: of zeros that the compiler knows it makes a call.
+    /// Nothing yet.
     #[inline(always)]
-    const fn nothing(zero: usize) -> Self {
-        Self { count: 0, places: [zero; Self::MOST] }
+    fn nothing() -> Self {
+        #[cfg(target_arch = "bpf")]
+        {
+            let mut found = core::mem::MaybeUninit::<Self>::uninit();
+            let words: *mut usize = found.as_mut_ptr().cast();
+            let mut at = 0;
+            while at <= Self::MOST {
+                #[allow(unsafe_code, reason = "a volatile store has no safe form, and plain ones become a call")]
+                // SAFETY: within the value, which has one word more than places.
+                unsafe {
+                    words.add(at).write_volatile(0);
+                }
+                at += 1;
+            }
+            #[allow(unsafe_code, reason = "all of it is written")]
+            // SAFETY: all words are written, and any bits are a value.
+            unsafe {
+                found.assume_init()
+            }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        Self { count: 0, places: [0; Self::MOST] }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ const MAX_OPTIONS: u32 = 16;
 /// prefix.
 #[inline(always)]
 pub(super) fn prefixes<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> Found {
-    let mut options = Options { found: Found::nothing(zero), offset: start + 16, end, zero };
+    let mut options = Options { found: Found::nothing(), offset: start + 16, end, zero };
     frame.walk(MAX_OPTIONS, &mut options);
     options.found
 }
