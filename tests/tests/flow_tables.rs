@@ -125,7 +125,7 @@ fn connections_are_judged_by_the_policy_that_is_published() {
 
         let died = test_port.prepare(datapath, policy, &image, port);
         let mut recheck = datapath.recheck(&died).expect("it can be read").expect("there are some");
-        recheck.judge(now, |_| true);
+        recheck.judge(now, |flow| Some(flow.rule));
         assert_eq!((recheck.kept, recheck.cut()), (flows.len(), 0));
         datapath.abandon(died);
 
@@ -133,7 +133,7 @@ fn connections_are_judged_by_the_policy_that_is_published() {
         let expected = flows.iter().filter(|flow| accepts(flow)).count();
         let prepared = test_port.prepare(datapath, policy, &image, port);
         let mut recheck = datapath.recheck(&prepared).expect("it can be read").expect("there are some");
-        recheck.judge(now, accepts);
+        recheck.judge(now, |flow| accepts(flow).then_some(flow.rule));
         assert_eq!((recheck.kept, recheck.cut()), (expected, flows.len() - expected));
         let retired = datapath.publish(prepared);
         datapath.reclaim(retired.into_iter().collect()).expect("it can be freed");
@@ -141,7 +141,7 @@ fn connections_are_judged_by_the_policy_that_is_published() {
         assert!(alive.iter().all(accepts) && alive.len() == expected, "{} of {expected}", alive.len());
         cut += flows.len() - expected;
         // What came too late for the first look, had it not been there then.
-        recheck.judge_again(now, |_| true);
+        recheck.judge_again(now, |flow| Some(flow.rule));
         assert_eq!((recheck.kept, recheck.cut()), (flows.len(), 0));
         assert_eq!(begun.flows().len(), flows.len());
     });
