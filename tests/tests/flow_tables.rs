@@ -100,7 +100,7 @@ fn the_reference_goes_on_with_the_kernels_connections() {
         }
         Ok(())
     });
-    assert!(known > 300 && answered > 300, "{known} connections, {answered} packets of answered ones");
+    assert!(known > 150 && answered > 300, "{known} connections, {answered} packets of answered ones");
 }
 
 /// What somebody has accepted who died before he published his policy, goes on under another one only if that accepts it.
@@ -110,7 +110,7 @@ fn connections_are_judged_by_the_policy_that_is_published() {
     let Some(datapath) = private(test) else { return };
     let mut begun = Begun::new(datapath);
     let mut cut = 0;
-    for_each_case(20, |rng| {
+    for_each_case(100, |rng| {
         let packets = begun.start(rng, 80);
         for packet in &packets {
             begun.send(packet);
