@@ -188,7 +188,7 @@ impl FlowWords {
             epoch: self.half(EPOCH),
             sides: [self.half(16), self.half(17), self.half(18), self.half(19), self.half(20), self.half(21)],
             began: self.half(22),
-            rule: self.half(23),
+            rule: self.half(RULE),
             macs: [self.half(24), self.half(25), self.half(26)],
             limits: [self.half(27), self.half(28)],
         }
@@ -201,6 +201,8 @@ pub const STATE: usize = 12;
 pub const EXPIRES: usize = 13;
 /// The same for [`Flow::epoch`].
 pub const EPOCH: usize = 15;
+/// The same for [`Flow::rule`].
+pub const RULE: usize = 23;
 
 /// What user space reads of a flow's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,7 +349,7 @@ mod tests {
         assert_eq!((contents.expires, contents.seen), (state.expires.0, state.seen.0));
         assert_eq!((contents.epoch, contents.began, contents.rule), (state.epoch, state.began.0, state.rule));
         assert_eq!(contents.limits, state.limits);
-        assert_eq!([STATE, EXPIRES, EPOCH], [12, 13, 15]);
+        assert_eq!([STATE, EXPIRES, EPOCH, RULE], [12, 13, 15, 23]);
         let flow = Flow::default();
         // Where the fields lie, is where user space looks for them.
         let at =

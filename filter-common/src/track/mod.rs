@@ -20,7 +20,7 @@ mod table;
 mod tcp;
 mod update;
 
-pub use flow::{EPOCH, EXPIRES, FLOW_WORDS, Flow, FlowState, FlowWords, STATE, Side, state};
+pub use flow::{EPOCH, EXPIRES, FLOW_WORDS, Flow, FlowState, FlowWords, RULE, STATE, Side, state};
 pub use fragment::{follow_fragment, note_fragment};
 pub use key::{FlowKey, Kind};
 pub use settings::{Settings, TIMEOUTS, timeout};

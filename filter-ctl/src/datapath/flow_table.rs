@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use filter_common::PortRecord;
 use filter_common::time::Tick;
-use filter_common::track::{EPOCH, FLOW_WORDS, FlowKey, FlowState, Kind, PLACES, STATE, state};
+use filter_common::track::{EPOCH, FLOW_WORDS, FlowKey, FlowState, Kind, PLACES, RULE, STATE, state};
 
 use super::flows::BUCKET_WORDS;
 use super::mapped::Mapped;
@@ -102,6 +102,14 @@ impl Table {
         false
     }
 
+    /// Writes down which rule accepts a flow: nothing but what is shown depends on it.
+    fn set_rule(&self, at: At, flow: &FlowState, rule: u32) {
+        if flow.rule != rule {
+            let stored = self.0.store_half(at.bucket, at.half(RULE), rule);
+            debug_assert!(stored, "it was just read");
+        }
+    }
+
     /// Writes a flow's epoch. `false`: another flow has come to its place.
     fn set_epoch(&self, at: At, flow: &FlowState, epoch: u32) -> bool {
         let stored = self.0.store_half(at.bucket, at.half(EPOCH), epoch);
@@ -139,17 +147,18 @@ impl Recheck {
         self.rejected.len()
     }
 
-    /// Judges the flows, before the policy is published: those that it accepts go on under it.
-    pub fn judge(&mut self, now: Tick, mut accepts: impl FnMut(&FlowState) -> bool) {
+    /// Judges the flows, before the policy is published: those that it accepts go on under it. `accepts` gives the
+    /// counter of the rule that does.
+    pub fn judge(&mut self, now: Tick, mut accepts: impl FnMut(&FlowState) -> Option<u32>) {
         self.pass(now, &mut accepts, false);
     }
 
     /// Judges, when it is published and no packet is judged by the one before any more, those that came meanwhile.
-    pub fn judge_again(&mut self, now: Tick, mut accepts: impl FnMut(&FlowState) -> bool) {
+    pub fn judge_again(&mut self, now: Tick, mut accepts: impl FnMut(&FlowState) -> Option<u32>) {
         self.pass(now, &mut accepts, true);
     }
 
-    fn pass(&mut self, now: Tick, accepts: &mut dyn FnMut(&FlowState) -> bool, again: bool) {
+    fn pass(&mut self, now: Tick, accepts: &mut dyn FnMut(&FlowState) -> Option<u32>, again: bool) {
         for table in &self.tables {
             for at in table.places() {
                 for _ in 0..TRIES {
@@ -161,9 +170,10 @@ impl Recheck {
                     }
                     let accepted = accepts(&flow);
                     // What a command that died has accepted is not what this one does.
-                    let epoch = if accepted { self.after } else { self.before };
+                    let epoch = if accepted.is_some() { self.after } else { self.before };
                     if flow.epoch == epoch || table.set_epoch(at, &flow, epoch) {
-                        if accepted {
+                        if let Some(rule) = accepted {
+                            table.set_rule(at, &flow, rule);
                             self.rejected.remove(&flow.key);
                             self.kept += 1;
                         } else {

@@ -104,8 +104,9 @@ impl Batch {
         for port in self.ready.iter_mut().filter(|port| port.replaces) {
             let Some(mut recheck) = datapath.recheck(&port.prepared)? else { continue };
             let now = datapath.now()?;
-            let judge = Judge::new(&port.image, port.prepared.record(), datapath, now);
-            recheck.judge(now, |flow| !cut && judge.accepts(flow));
+            let judge =
+                Judge::new(&port.image, (port.prepared.record(), port.prepared.counters()), datapath, now);
+            recheck.judge(now, |flow| if cut { None } else { judge.accepts(flow) });
             port.recheck = Some(recheck);
         }
         Ok(())
@@ -152,7 +153,14 @@ pub(super) fn publish(
     let mut states = Vec::with_capacity(ready.len());
     for Ready { state, prepared, image, recheck, .. } in ready {
         if let Some(recheck) = recheck {
-            rechecks.push((state.ifindex, state.name.clone(), recheck, *prepared.record(), image));
+            let counters = prepared.counters().to_vec();
+            rechecks.push((
+                state.ifindex,
+                state.name.clone(),
+                recheck,
+                (*prepared.record(), counters),
+                image,
+            ));
         }
         retired.extend(datapath.publish(prepared));
         published(&state);
@@ -161,11 +169,11 @@ pub(super) fn publish(
     datapath.reclaim(retired)?;
     // Nobody is judged by the policies before any more: what connections there are of them is known.
     let mut changed = Vec::new();
-    for (ifindex, port, mut recheck, record, image) in rechecks {
+    for (ifindex, port, mut recheck, (record, counters), image) in rechecks {
         let now = datapath.now()?;
-        let judge = Judge::new(&image, &record, datapath, now);
+        let judge = Judge::new(&image, (&record, &counters), datapath, now);
         let cut = old_flows == OldFlows::Cut;
-        recheck.judge_again(now, |flow| !cut && judge.accepts(flow));
+        recheck.judge_again(now, |flow| if cut { None } else { judge.accepts(flow) });
         changed.push((ifindex, FlowsChanged { port, kept: recheck.kept, cut: recheck.cut(), lost: 0 }));
     }
     let ifindices: Vec<u32> = states.iter().map(|state| state.ifindex).collect();

@@ -153,7 +153,11 @@ fn a_change_judges_connections_anew_keeps_them_or_cuts_them() {
         assert_eq!(said, format!("web is changed, in force on {PORT} (3 connections kept, 1 cut)\n"));
         assert!(talks[3].is_cut());
         assert!(talks[..3].iter_mut().all(Talk::lives));
-        assert_eq!(used(operator, PORT), 3);
+        let flows = listed(operator, PORT);
+        assert_eq!(flows.len(), 3);
+        let named =
+            flows.iter().all(|flow| flow["rule"].as_str().is_some_and(|rule| rule.starts_with("rule web/")));
+        assert!(named, "rules are those that accept them now: {flows:?}");
         // Nobody asks anew, so they go on under rules that would not let them begin.
         let said = update(operator, 8080..=8081, "--flows keep");
         assert_eq!(said, format!("web is changed, in force on {PORT}\n"));

@@ -12,8 +12,8 @@ use filter_common::parse::{ether_type, protocol};
 use filter_common::time::Tick;
 use filter_common::track::{FlowState, state};
 use filter_common::{
-    Class, Direction, Key, Learned, PortRecord, Question, Verdict, Visit, connection, element, flags, own,
-    question, tag_kind, walk, word,
+    Cause, Class, Direction, Key, Learned, Outcome, PortRecord, Question, Verdict, Visit, connection,
+    element, flags, own, question, tag_kind, walk, word,
 };
 
 use crate::compile::Image;
@@ -24,6 +24,8 @@ use crate::model::SetKind;
 pub struct Judge<'a> {
     image: &'a Image,
     record: &'a PortRecord,
+    /// The counters of the policy's rules.
+    counters: &'a [u32],
     learned: Learned,
     now: Tick,
     gates: Gates<'a>,
@@ -31,22 +33,28 @@ pub struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     /// The policy of `image`, at the port of `record`, now.
-    pub fn new(image: &'a Image, record: &'a PortRecord, datapath: &'a Datapath, now: Tick) -> Self {
+    pub fn new(
+        image: &'a Image,
+        (record, counters): (&'a PortRecord, &'a [u32]),
+        datapath: &'a Datapath,
+        now: Tick,
+    ) -> Self {
         let gates = Gates { datapath, sets: RefCell::new(HashMap::new()) };
-        Self { image, record, learned: datapath.learned(record.port), now, gates }
+        Self { image, record, counters, learned: datapath.learned(record.port), now, gates }
     }
 
-    /// Whether the connection could have begun as it did, or the other way round.
-    pub fn accepts(&self, flow: &FlowState) -> bool {
+    /// The counter of the rule that would let the connection begin as it did, or the other way round.
+    pub fn accepts(&self, flow: &FlowState) -> Option<u32> {
         let (first, other) = if flow.state & state::FIRST_IN == 0 {
             (Direction::Out, Direction::In)
         } else {
             (Direction::In, Direction::Out)
         };
-        self.passes(flow, first, true) || self.passes(flow, other, false)
+        let rule = self.passes(flow, first, true).or_else(|| self.passes(flow, other, false))?;
+        self.counters.get(rule as usize).copied()
     }
 
-    fn passes(&self, flow: &FlowState, direction: Direction, original: bool) -> bool {
+    fn passes(&self, flow: &FlowState, direction: Direction, original: bool) -> Option<u32> {
         let (class, mut key) = packet(flow, direction, original);
         let mut bits = known_own_bits(self.record, &self.learned, class, &key, self.now);
         if self.image.tracked >> class as u32 & 1 != 0 {
@@ -54,7 +62,10 @@ impl<'a> Judge<'a> {
         }
         key.set(word::OWN, bits);
         let root = self.image.roots[class.root(direction)];
-        walk(&self.image.nodes[..], &key, root, &mut &self.gates).verdict == Verdict::Pass
+        match walk(&self.image.nodes[..], &key, root, &mut &self.gates) {
+            Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } => Some(rule),
+            _ => None,
+        }
     }
 }
 
