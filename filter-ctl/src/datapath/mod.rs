@@ -31,7 +31,7 @@ use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, s
 pub use error::DatapathError;
 pub use flows::FlowSpec;
 pub use log::Diagnostics;
-pub use publish::{PortSpec, Prepared, Retired};
+pub use publish::{LimitSpec, PortSpec, Prepared, Retired};
 pub use run::LOOPBACK;
 pub use sets::{Added, Contents, Stored};
 

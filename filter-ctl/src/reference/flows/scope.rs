@@ -8,7 +8,7 @@ use filter_common::{Direction, connection};
 
 use super::super::packet::{Ip, Packet};
 use super::key;
-use crate::policy::{Atom, Element, Field, Gate, Policy, Program, Step, Test, Then, When};
+use crate::policy::{Atom, Element, Field, Gate, Measure, Policy, Program, Step, Test, Then, When};
 
 /// What packets of a kind have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,8 @@ pub(in super::super) fn asks_above_ip(policy: &Policy, packet: &Packet) -> bool 
 fn gate_asks(gate: &Gate, fields: &[Field]) -> bool {
     match gate {
         Gate::Set { element: Element::AddressPort { .. }, .. } => fields.contains(&Field::DstPort),
-        Gate::Set { .. } => false,
+        Gate::Rate { measure: Measure::Connections, .. } => fields.contains(&Field::Connection),
+        Gate::Set { .. } | Gate::Rate { .. } => false,
     }
 }
 
