@@ -15,6 +15,7 @@ use filter_common::{
 };
 
 use crate::maps;
+use crate::opaque::opaque;
 use crate::port::Weight;
 
 /// All bits of what is looked up among networks.
@@ -27,6 +28,8 @@ const ATTEMPTS: usize = 8;
 #[inline(always)]
 pub fn ask(question: Question, key: &Key, record: &PortRecord, weight: Weight) -> bool {
     let of = u64::from(question.kind) << 32 | u64::from(question.number);
+    // Made into one number here, and not before the walk: there is no stack for a third number.
+    let weight = Weight { packets: opaque(weight.packets as usize) as u64, ..weight };
     filter_ask(key, record, of, question.detail, weight.to_word()) != 0
 }
 

@@ -37,10 +37,11 @@ fn in_band(frame: &[u8], tag: Option<Tag>) -> Vec<u8> {
 }
 
 /// Publishes the policy on the loopback interface, waits for what was there before to be free, and returns the
-/// port.
+/// port. It follows neither connections nor fragments: that is tried in `flows.rs`.
 fn publish(datapath: &mut Datapath, policy: &Policy, image: &Image, port: &Port) -> TestPort {
     let mut loaded = TestPort::new(LOOPBACK);
-    let prepared = loaded.prepare(datapath, policy, image, port);
+    let image = Image { tracked: 0, above_ip: 0, ..image.clone() };
+    let prepared = loaded.prepare(datapath, policy, &image, port);
     let retired = datapath.publish(prepared);
     // Nothing but test runs, which are over, walks these graphs; so there is no need to wait for packets.
     datapath.reclaim_at_once(retired.into_iter().collect());
