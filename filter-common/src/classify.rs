@@ -66,7 +66,8 @@ pub struct Packet<'a> {
 /// All that a packet can be told of its connection.
 const ANY_TOLD: i32 = (connection::ALL | BEGINS).cast_signed();
 /// All that the word of own addresses and of the connection can be.
-const ANY_BITS: i32 = 0xffff;
+const ANY_BITS: i32 = 0x1ffff;
+const _: () = assert!(BEGINS << own::CONNECTION == own::BEGINS);
 /// The flags that tell fragments.
 const ANY_FRAGMENT: i32 = (flags::FRAGMENT | flags::LATER_FRAGMENT).cast_signed();
 
@@ -117,7 +118,7 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     let mut told = 0;
     if record.tracked >> class as u32 & 1 != 0 {
         told = effects.track(&Packet { key, parsed, direction });
-        bits |= (told & connection::ALL) << own::CONNECTION;
+        bits |= (told & (connection::ALL | BEGINS)) << own::CONNECTION;
     }
     // The walk is one, whether the port learns or follows connections or not.
     let zero = record.zero as usize;

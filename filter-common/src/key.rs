@@ -179,6 +179,8 @@ pub mod own {
     pub const ND_TARGET_LINK_LOCAL: u32 = 1 << 9;
     /// How far the bits of [`connection`](crate::connection) are shifted that stand in the same word.
     pub const CONNECTION: u32 = 10;
+    /// The packet begins a connection, if it passes. Only who counts connections looks at this.
+    pub const BEGINS: u32 = 1 << 16;
 }
 
 /// What kind of packet it is: each class has a root of its own in the graph. A packet whose IP or ARP header

@@ -26,6 +26,7 @@ mod frame;
 mod gate;
 mod key;
 pub mod learn;
+pub mod limit;
 pub mod maps;
 mod node;
 pub mod parse;

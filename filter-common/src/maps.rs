@@ -3,6 +3,7 @@
 //! Names are what an operator sees in `bpftool map`, at most fifteen characters. Sizes are those of the
 //! object as built; the ones that only bound how many ports there can be may be changed at load.
 
+use crate::limit::Limit;
 use crate::{Direction, DropReason, Node};
 
 /// From an interface's index to the slot of its record: [`slot`](crate::slot).
@@ -29,6 +30,10 @@ pub const SET_STATES: &str = "filter_setstate";
 pub const ANSWERS: &str = "filter_answers";
 /// Where answers are put together, one place for each CPU: [`Room`](crate::answer::Room). User space does not touch it.
 pub const ROOM: &str = "filter_room";
+/// Limits of all ports: [`LimitPool`].
+pub const LIMITS: &str = "filter_limits";
+/// How full the limits' buckets are: [`BucketPool`].
+pub const BUCKETS: &str = "filter_buckets";
 /// A map of maps whose update waits until no packet is in a program any more. It holds nothing.
 pub const GRACE: &str = "filter_grace";
 
@@ -38,9 +43,9 @@ pub const FLOWS: &str = "filter_flows";
 pub const SETTINGS: &str = "filter_settings";
 
 /// All of them but the log's ring buffer.
-pub const ALL: [&str; 15] = [
-    IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, SETS, NETWORKS, SET_STATES, ANSWERS, ROOM, GRACE,
-    FLOWS, SETTINGS,
+pub const ALL: [&str; 17] = [
+    IFINDEX, PORTS, NODES, RULES, COUNTERS, GUARD, LEARNED, SETS, NETWORKS, SET_STATES, LIMITS, BUCKETS,
+    ANSWERS, ROOM, GRACE, FLOWS, SETTINGS,
 ];
 
 /// The classifiers' global with the secret by which they know their answers, set when they are loaded.
@@ -79,6 +84,10 @@ pub const MAX_RULES: usize = 1 << 20;
 /// Counters; number 0 takes what has none. Each is 16 bytes a CPU, so there are no more than 32 for each port.
 pub const MAX_COUNTERS: usize = 32 * MAX_PORTS;
 
+/// Limits of all ports, those that an update replaces included.
+pub const MAX_LIMITS: usize = 1 << 17;
+/// Buckets of limits; number 0 is nobody's.
+pub const MAX_BUCKETS: usize = MAX_LIMITS;
 /// Named sets. Numbers of sets are below this one.
 pub const MAX_SETS: usize = 1 << 12;
 /// Members of one set.
@@ -96,6 +105,20 @@ pub struct NodePool {
 pub struct RulePool {
     /// Indices into the counters.
     pub counters: [u32; MAX_RULES],
+}
+
+/// All limits as one value.
+#[repr(C)]
+pub struct LimitPool {
+    /// The limits; whoever reads masks the index.
+    pub limits: [Limit; MAX_LIMITS],
+}
+
+/// All buckets as one value.
+#[repr(C)]
+pub struct BucketPool {
+    /// When each is full again: see [`limit`](crate::limit).
+    pub full: [u64; MAX_BUCKETS],
 }
 
 /// Packets that the data path itself dropped at one port.
@@ -122,6 +145,7 @@ const _: () = assert!(size_of::<SetState>() == 16);
 // An interface's index and a direction leave the secret's bit alone.
 const _: () = assert!(MAX_IFINDEX * 2 <= ANSWER_SECRET_BIT as usize);
 const _: () = assert!(MAX_NODES.is_power_of_two() && MAX_RULES.is_power_of_two());
+const _: () = assert!(MAX_LIMITS.is_power_of_two() && MAX_BUCKETS.is_power_of_two());
 const _: () = assert!(MAX_NODES - 1 <= crate::MAX_NODE_INDEX as usize);
 const _: () = assert!(MAX_SLOTS - 1 <= crate::slot::INDEX as usize);
 const _: () = assert!(size_of::<GuardCounters>() == 16 * DropReason::TABLE);

@@ -101,6 +101,10 @@ pub struct PortRecord {
     pub fragments: u32,
     /// How often rejected packets are answered.
     pub answers: Rate,
+    /// First of the port's limits.
+    pub limits: u32,
+    /// How many limits it has.
+    pub limit_count: u32,
     /// What may be learned.
     pub learning: Learning,
 }
@@ -184,6 +188,8 @@ impl PortRecord {
             servers6: [[0; 2]; Learning::LISTED],
             prefixes6: [[[0; 2]; 2]; Learning::LISTED],
         },
+        limits: 0,
+        limit_count: 0,
     };
 }
 
@@ -203,5 +209,5 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<PortRecord>() == 624 && align_of::<PortRecord>() == 8);
+const _: () = assert!(size_of::<PortRecord>() == 632 && align_of::<PortRecord>() == 8);
 const _: () = assert!(size_of::<Learning>() == 272 && size_of::<Counter>() == 16);

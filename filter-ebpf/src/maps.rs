@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use filter_common::answer::{AnswerCounters, Room};
 use filter_common::maps::{
-    GuardCounters, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SETS, MAX_SLOTS, MAX_TABLES, NodePool, RulePool,
-    SetState,
+    BucketPool, GuardCounters, LimitPool, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SETS, MAX_SLOTS,
+    MAX_TABLES, NodePool, RulePool, SetState,
 };
 use filter_common::track::{Bucket, FlowWords, Settings};
 use filter_common::{Counter, Key, Learned, Member, NetworkAddress, PortRecord};
@@ -64,6 +64,12 @@ pub static ANSWERS: Array<AnswerCounters, MAX_PORTS, MMAPABLE> = Array::new();
 
 #[btf_map(name = "filter_room")]
 pub static ROOM: PerCpuArray<Room, 1> = PerCpuArray::new();
+
+#[btf_map(name = "filter_limits")]
+pub static LIMITS: Array<LimitPool, 1, MMAPABLE> = Array::new();
+
+#[btf_map(name = "filter_buckets")]
+pub static BUCKETS: Array<BucketPool, 1, MMAPABLE> = Array::new();
 
 #[btf_map(name = "filter_grace")]
 pub static GRACE: ArrayOfMaps<Array<u32, 1, 0>, 1> = ArrayOfMaps::new();

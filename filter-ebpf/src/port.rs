@@ -102,7 +102,7 @@ impl Visit for PortEffects<'_> {
 
     #[inline(always)]
     fn ask(&mut self, question: Question, key: &Key) -> bool {
-        gates::ask(question, key)
+        gates::ask(question, key, self.record, self.weight)
     }
 }
 

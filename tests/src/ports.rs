@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use filter_common::learn::{Announced, LEARNED_MAC, LearnedIp4, LearnedIp6, state};
 use filter_common::{Counter, Direction, Learning, Verdict, record_flags};
 use filter_ctl::compile::{Image, compile};
-use filter_ctl::datapath::{Datapath, DatapathError, FlowSpec, LoadOptions, PortSpec, Prepared, Retired};
-use filter_ctl::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
+use filter_ctl::datapath::{
+    Datapath, DatapathError, FlowSpec, LimitSpec, LoadOptions, PortSpec, Prepared, Retired,
+};
+use filter_ctl::policy::{
+    Atom, Field, Gate, LimitKey, Policy, Program, Rule, RuleKind, Step, Test, Then, When,
+};
 use filter_ctl::reference::{Known, Learned, Origin, Place, Port};
 
 use crate::frames::ether_type;
@@ -128,6 +132,7 @@ impl TestPort {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            limits: &limits(policy),
             flows: self.flows,
             answers: filter_common::answer::Rate::default(),
             learning: learning(port),
@@ -177,6 +182,15 @@ fn families(port: &Port) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
         }
     }
     (ip4, ip6)
+}
+
+/// The limits of a policy, with new buckets.
+pub fn limits(policy: &Policy) -> Vec<LimitSpec> {
+    let limit = |(_, gate): (LimitKey, &Gate)| {
+        let &Gate::Rate { measure, rate, burst, .. } = gate else { return None };
+        Some(LimitSpec { bucket: None, measure, rate, burst })
+    };
+    policy.limits().into_iter().filter_map(limit).collect()
 }
 
 /// What the data path knows of the port's modes and of what the policy asks for: bits of [`record_flags`].

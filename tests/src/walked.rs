@@ -4,17 +4,18 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use filter_common::learn::{Identity, Lesson, Words, identify, learn};
+use filter_common::limit::{Limit, moment};
 use filter_common::parse::Parsed;
-use filter_common::time::Tick;
+use filter_common::time::{JIFFIES, Tick};
 use filter_common::{
     Direction, Effects, Key, Learned, NetworkAddress, PortRecord, Question, SliceFrame, Tag, Visit, classify,
-    element, member_of, network_of, question,
+    element, member_of, network_of, own, question, word,
 };
 use filter_ctl::compile::Image;
 use filter_ctl::datapath::Stored;
 use filter_ctl::model::SetMember;
-use filter_ctl::policy::{Gate, Policy};
-use filter_ctl::reference::{Gates, Packet, Port, Sets, VlanTag, judge_with};
+use filter_ctl::policy::{Gate, LimitKey, Policy};
+use filter_ctl::reference::{Gates, Metered, Moment, Packet, Port, VlanTag, judge_with};
 
 use crate::generate::{self, Rng, frame, later};
 use crate::ports::{flags, learned, learning, to_learned};
@@ -81,6 +82,38 @@ impl Memory {
     }
 }
 
+/// The limits of a port, each with when its bucket is full again.
+struct Limits(Vec<(Limit, u64)>);
+
+/// How many jiffies a second has here.
+const HZ: u32 = 250;
+/// The jiffy at which it begins.
+const START: u64 = 1 << 32;
+
+impl Limits {
+    fn of(policy: &Policy) -> Self {
+        let limit = |(_, gate): (LimitKey, &Gate)| {
+            let &Gate::Rate { measure, rate, burst, .. } = gate else { return None };
+            Some((Limit::new(rate.amount, u64::from(rate.seconds) * u64::from(HZ), burst, measure, 0), 0))
+        };
+        Self(policy.limits().into_iter().filter_map(limit).collect())
+    }
+
+    fn take(&mut self, question: Question, key: &Key, now: u64, bytes: u64) -> bool {
+        let (limit, full) = &mut self.0[question.number as usize];
+        assert_eq!(limit.measure, question.detail);
+        let weight = match limit.measure {
+            0 => 1,
+            1 => bytes,
+            _ if key.get(word::OWN) & own::BEGINS == 0 => return true,
+            _ => 1,
+        };
+        let later = limit.take(*full, moment(now), weight);
+        *full = later.unwrap_or(*full);
+        later.is_some()
+    }
+}
+
 /// One frame at a port.
 struct Passing<'a> {
     frame: SliceFrame<'a>,
@@ -92,6 +125,10 @@ struct Passing<'a> {
     /// Members of sets, by the sets' numbers, and which sets were asked for.
     sets: &'a [(u32, Vec<SetMember>)],
     asked: Vec<u32>,
+    limits: &'a mut Limits,
+    /// In jiffies.
+    moment: u64,
+    bytes: u64,
 }
 
 /// Whether so many bits are equal, as the kernel's trie sees them.
@@ -105,15 +142,16 @@ fn begin_alike(one: &NetworkAddress, other: &NetworkAddress, bits: u32) -> bool 
 
 /// Answers as the reference does, and notes which sets it was asked for.
 struct Noted {
-    sets: Sets,
+    sets: Metered,
     asked: Vec<u32>,
 }
 
 impl Gates for Noted {
-    fn ask(&mut self, gate: &Gate, packet: &Packet) -> bool {
-        let Gate::Set { set, .. } = gate;
-        self.asked.push(set.number);
-        self.sets.ask(gate, packet)
+    fn ask(&mut self, gate: &Gate, packet: &Packet, moment: &Moment) -> bool {
+        if let Gate::Set { set, .. } = gate {
+            self.asked.push(set.number);
+        }
+        self.sets.ask(gate, packet, moment)
     }
 }
 
@@ -129,6 +167,9 @@ impl Visit for Passing<'_> {
     }
 
     fn ask(&mut self, question: Question, key: &Key) -> bool {
+        if question.kind == question::RATE {
+            return self.limits.take(question, key, self.moment, self.bytes);
+        }
         self.asked.push(question.number);
         assert_eq!(question.kind, question::SET, "{question:?}");
         let set = self.sets.iter().find(|(number, _)| *number == question.number);
@@ -198,16 +239,19 @@ pub fn difference_with(
     sets: &[(u32, Vec<SetMember>)],
     frames: &[Sent],
 ) -> Option<String> {
-    let mut gates = Noted { sets: generate::reference(sets), asked: Vec::new() };
+    let mut gates = Noted { sets: Metered::new(generate::reference(sets), HZ), asked: Vec::new() };
     let mut port = port.clone();
     let record = record(policy, &port, image);
     let memory = Memory::of(&to_learned(&port.learned));
+    let mut limits = Limits::of(policy);
+    let mut moment = START;
     for sent in frames {
         port.now = port.now.wrapping_add(sent.later);
         let frame = match sent.tag {
             Some((ether_type, tci)) => SliceFrame::with_tag(&sent.bytes, Tag { ether_type, tci }),
             None => SliceFrame::new(&sent.bytes),
         };
+        moment += u64::from(sent.later) << JIFFIES;
         let mut passing = Passing {
             frame,
             record: &record,
@@ -217,6 +261,9 @@ pub fn difference_with(
             hits: Vec::new(),
             sets,
             asked: Vec::new(),
+            limits: &mut limits,
+            moment,
+            bytes: sent.bytes.len() as u64 + if sent.tag.is_some() { 4 } else { 0 },
         };
         gates.asked.clear();
         let mut key = Key::new();

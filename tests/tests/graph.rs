@@ -4,7 +4,7 @@
 use filter_common::{Cause, Direction, Outcome, Verdict};
 use filter_ctl::compile::compile;
 use filter_ctl::policy::{Policy, Program};
-use filter_ctl::reference::{Port, judge, judge_with};
+use filter_ctl::reference::{Metered, Port, judge, judge_with};
 use filter_tests::generate::{Rng, for_each_case, members, policy, port, reference, shrink};
 use filter_tests::walked::{Sent, difference, difference_with};
 
@@ -35,7 +35,7 @@ fn graph_and_reference_agree() {
                     .unwrap_or(found);
                 return Err(format!("{found}\n{port:?}\n{sets:?}\n{:#?}", small.programs));
             }
-            let (mut seen, mut gates) = (port.clone(), reference(&sets));
+            let (mut seen, mut gates) = (port.clone(), Metered::new(reference(&sets), 250));
             for sent in &frames {
                 let judgement =
                     judge_with(&policy, &mut seen, &mut gates, sent.direction, &sent.bytes, sent.outer());

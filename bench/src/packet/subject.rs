@@ -52,6 +52,7 @@ impl InForce {
             mac: port.mac,
             ip4: &ip4,
             ip6: &ip6,
+            limits: &[],
             flows: FlowSpec::default(),
             learning: filter_common::Learning::default(),
             answers: filter_common::answer::Rate::NEVER,

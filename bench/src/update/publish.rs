@@ -83,6 +83,7 @@ fn prepare(
             mac: None,
             ip4: &[],
             ip6: &[],
+            limits: &[],
             flows: FlowSpec::default(),
             learning: filter_common::Learning::default(),
             answers: filter_common::answer::Rate::NEVER,

@@ -615,7 +615,10 @@ impl Found {
             let words: *mut usize = found.as_mut_ptr().cast();
             let mut at = 0;
             while at <= Self::MOST {
-                #[allow(unsafe_code, reason = "a volatile store has no safe form, and plain ones become a call")]
+                #[allow(
+                    unsafe_code,
+                    reason = "a volatile store has no safe form, and plain ones become a call"
+                )]
                 // SAFETY: within the value, which has one word more than places.
                 unsafe {
                     words.add(at).write_volatile(0);

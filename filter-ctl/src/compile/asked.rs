@@ -9,7 +9,7 @@ use filter_common::{Class, Question, connection, element, flags, own, question, 
 use super::constraint::{Constraint, Cube};
 use super::gate;
 use super::ways::{Conditions, Form};
-use crate::policy::Then;
+use crate::policy::{Measure, Then};
 
 /// What is asked for in packets of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +94,7 @@ impl Asked {
     fn gate(&mut self, gate: &gate::Asked) {
         let gate::Asked { question: Question { kind, detail, .. }, .. } = *gate;
         self.above_ip |= kind == question::SET && detail & element::KIND == element::ADDRESS_PORT;
+        self.connection |= kind == question::RATE && detail == Measure::Connections as u32;
     }
 
     fn constraint(&mut self, constraint: &Constraint) {

@@ -2,7 +2,7 @@
 
 use filter_common::{Class, Question, element, element_of_class, question};
 
-use crate::policy::{Element, Gate, Side};
+use crate::policy::{Element, Gate, LimitKey, Side};
 
 /// What a gate comes to for packets of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub(super) enum Lowered {
     Asked(Asked),
 }
 
+impl Asked {
+    /// Whether asking changes what is said next: it is asked even where the answer changes nothing.
+    pub(super) const fn takes(&self) -> bool {
+        self.question.kind == question::RATE
+    }
+}
+
 /// A question, and the answer with which a step is not passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
@@ -22,8 +29,15 @@ pub(super) struct Asked {
     pub(super) expected: bool,
 }
 
-pub(super) fn lower(gate: &Gate, class: Class) -> Lowered {
+/// What a gate comes to; `limits`: those of the policy, in their order.
+pub(super) fn lower(gate: &Gate, class: Class, limits: &[LimitKey]) -> Lowered {
     match gate {
+        Gate::Rate { rule, measure, .. } => {
+            let key = LimitKey { rule: *rule, measure: *measure };
+            let number = limits.iter().position(|limit| *limit == key).unwrap_or(limits.len()) as u32;
+            let question = Question { kind: question::RATE, number, detail: *measure as u32 };
+            Lowered::Asked(Asked { question, expected: true })
+        }
         Gate::Set { set, element, negated } => match element_of_class(bits(*element), class) {
             Some(detail) => Lowered::Asked(Asked {
                 question: Question { kind: question::SET, number: set.number, detail },

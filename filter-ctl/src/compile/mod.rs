@@ -30,7 +30,7 @@ use std::thread;
 use filter_common::maps::MAX_NODES;
 use filter_common::{Class, Direction, Key, MAX_STEPS, NO_MATCH, Node, NodeKind, Outcome, SHORT_WALK, walk};
 
-use crate::policy::Policy;
+use crate::policy::{LimitKey, Policy};
 use asked::Asked;
 use build::Builder;
 pub use explain::{Explanation, Graph, Steps, explain};
@@ -152,13 +152,14 @@ impl Lists {
         let mut different = Vec::new();
         let mut of_root = [0; Direction::COUNT * Class::COUNT];
         let mut asked = [Asked::default(); Class::COUNT];
+        let limits: Vec<LimitKey> = policy.limits().into_iter().map(|(key, _)| key).collect();
         for direction in Direction::ALL {
             if direction == Direction::In && policy.programs[0] == policy.programs[1] {
                 of_root.copy_within(..Class::COUNT, Class::COUNT);
                 break;
             }
             for class in Class::ALL {
-                let list = forms(policy.program(direction), class)?;
+                let list = forms(policy.program(direction), class, &limits)?;
                 asked[class as usize].add(class, &list);
                 of_root[class.root(direction)] = *known.entry(list).or_insert_with_key(|list| {
                     different.push(list.clone());

@@ -6,7 +6,9 @@ use filter_common::{Cause, Class, Direction, Key, MAX_STEPS, Node, NodeKind, Out
 use super::constraint::{Clause, Constraint};
 use super::lower::{Lowered, lower};
 use super::{Image, compile};
-use crate::policy::{Atom, Field, Policy, Program, Rule, RuleKind, Step, Test, Then, When};
+use crate::policy::{
+    Atom, Element, Field, Gate, NamedSet, Policy, Program, Rule, RuleKind, Side, Step, Test, Then, When,
+};
 
 /// A small generator: failures name the seed.
 struct Random(u64);
@@ -401,4 +403,30 @@ fn rules_that_are_wild_in_different_fields_take_several_graphs() {
         }
     }
     assert!(in_rows >= 4, "only {in_rows} of 6 took several graphs");
+}
+
+/// What is asked of packets whose gate said no is asked of all; and a set of addresses with ports asks for ports.
+#[test]
+fn gates_do_not_hide_what_is_asked_behind_them() {
+    let (source, port) = (Side::Source, Side::Destination);
+    let gate =
+        |element| Gate::Set { set: NamedSet { name: "s".to_owned(), number: 1 }, element, negated: false };
+    let policy = |element, when: Vec<When>| {
+        let drop = Then::Verdict(Verdict::Drop);
+        let steps = vec![
+            Step::new(vec![], Some(0), Then::Verdict(Verdict::Pass)).with_gates(vec![gate(element)]),
+            Step::new(when, Some(0), drop),
+            Step::new(vec![], Some(0), drop),
+        ];
+        let program = Program { steps };
+        Policy { rules: vec![], programs: [program.clone(), program] }
+    };
+    let of = |class: Class| 1 << class as u32;
+    let asks_port = vec![When::Is(Test::number(Field::DstPort, 80))];
+    let image = compile(&policy(Element::Address(source), asks_port)).unwrap();
+    assert_eq!(image.above_ip & of(Class::Ipv4Tcp), of(Class::Ipv4Tcp));
+    let image = compile(&policy(Element::Address(source), vec![])).unwrap();
+    assert_eq!(image.above_ip, 0);
+    let image = compile(&policy(Element::AddressPort { address: source, port }, vec![])).unwrap();
+    assert_eq!(image.above_ip & of(Class::Ipv6Udp), of(Class::Ipv6Udp));
 }

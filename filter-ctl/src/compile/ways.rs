@@ -9,7 +9,7 @@ use super::constraint::{Clause, Constraint, Cube, and, negate};
 use super::gate::{self, Asked};
 use super::lower::{Lowered, lower};
 use super::pool::Full;
-use crate::policy::{Program, Then};
+use crate::policy::{LimitKey, Program, Then};
 
 /// A step as it looks to packets of a class.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub(super) struct Form {
     pub(super) conditions: Conditions,
     /// What is asked where the conditions hold; without the expected answers the form is passed over.
     pub(super) gates: Vec<Asked>,
+    /// It is passed over whatever the answers are: what is asked behind those is known to say no.
+    pub(super) refuses: bool,
 }
 
 impl Form {
@@ -48,8 +50,8 @@ const MANY: usize = 1024;
 /// So many ways may all of them have together.
 const TOGETHER: usize = 1 << 16;
 
-/// The program's steps that packets of `class` can match.
-pub(super) fn forms(program: &Program, class: Class) -> Result<Vec<Form>, Full> {
+/// The program's steps that packets of `class` can match; `limits`: those of the policy.
+pub(super) fn forms(program: &Program, class: Class, limits: &[LimitKey]) -> Result<Vec<Form>, Full> {
     let mut forms = Vec::new();
     'steps: for (step, source) in program.steps.iter().enumerate() {
         let mut clauses = Vec::new();
@@ -60,20 +62,36 @@ pub(super) fn forms(program: &Program, class: Class) -> Result<Vec<Form>, Full> 
                 Lowered::Depends(clause) => clauses.push(clause),
             }
         }
-        let mut gates = Vec::new();
+        let (mut gates, mut refuses) = (Vec::new(), false);
         for gate in &source.gates {
-            match gate::lower(gate, class) {
+            match gate::lower(gate, class, limits) {
                 gate::Lowered::Always => {}
-                gate::Lowered::Never => continue 'steps,
+                gate::Lowered::Never => {
+                    // What takes something does so all the same.
+                    let takes = gates.iter().rposition(Asked::takes).map_or(0, |last| last + 1);
+                    gates.truncate(takes);
+                    refuses = true;
+                    break;
+                }
                 gate::Lowered::Asked(asked) => gates.push(asked),
             }
+        }
+        if refuses && gates.is_empty() {
+            continue;
         }
         let conditions = match written_out(&clauses, FEW) {
             Some(ways) if ways.is_empty() => continue,
             Some(ways) => Conditions::Ways(ways),
             None => Conditions::All(clauses),
         };
-        forms.push(Form { step: step as u32, rule: source.rule, then: source.then, conditions, gates });
+        forms.push(Form {
+            step: step as u32,
+            rule: source.rule,
+            then: source.then,
+            conditions,
+            gates,
+            refuses,
+        });
     }
     write_out_more(&mut forms);
     Ok(forms)

@@ -114,6 +114,12 @@ pub fn in_time(ticks: u32) -> Duration {
     tick() * ticks
 }
 
+/// How many jiffies a second has.
+pub(super) fn jiffies_a_second() -> u64 {
+    let jiffy = tick() / (1 << JIFFIES);
+    (Duration::from_secs(1).as_nanos() / jiffy.as_nanos().max(1)) as u64
+}
+
 /// Whole ticks that are at least as long, at least one.
 pub fn to_ticks(duration: Duration) -> u32 {
     let ticks = duration.as_nanos().div_ceil(tick().as_nanos().max(1));

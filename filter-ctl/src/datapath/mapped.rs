@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use filter_common::answer::AnswerCounters;
+use filter_common::limit::Limit;
 use filter_common::maps::{GuardCounters, SetState};
 use filter_common::track::Settings;
 use filter_common::{Learned, Node, PortRecord};
@@ -39,6 +40,10 @@ unsafe impl Plain for Learned {}
 unsafe impl Plain for GuardCounters {}
 // SAFETY: as above.
 unsafe impl Plain for SetState {}
+// SAFETY: as above.
+unsafe impl Plain for Limit {}
+// SAFETY: as above.
+unsafe impl Plain for u64 {}
 // SAFETY: as above.
 unsafe impl Plain for AnswerCounters {}
 

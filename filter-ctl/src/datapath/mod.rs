@@ -34,7 +34,7 @@ pub use error::DatapathError;
 pub use flow_table::{FlowUse, Recheck};
 pub use flows::{FlowSpec, hz, in_time, to_ticks};
 pub use log::Diagnostics;
-pub use publish::{PortSpec, Prepared, Retired};
+pub use publish::{LimitSpec, PortSpec, Prepared, Retired};
 pub use putter::Put;
 pub use run::LOOPBACK;
 pub use sets::{Added, Contents, Stored};

@@ -22,8 +22,10 @@ pub(super) struct Occupancy {
     ports: Numbers,
     counters: Numbers,
     flow_tables: Numbers,
+    buckets: Numbers,
     nodes: Runs,
     rules: Runs,
+    limits: Runs,
     /// Graphs by their fingerprints: different ones may have the same.
     graphs: HashMap<u64, Vec<Graph>>,
 }
@@ -56,7 +58,9 @@ impl Occupancy {
         self.hold_flows(record);
         self.nodes.hold(record.nodes..record.nodes + record.node_count);
         self.rules.hold(record.rules..record.rules + record.rule_count);
+        self.limits.hold(record.limits..record.limits + record.limit_count);
         tables.counters_of(record).for_each(|counter| self.counters.hold(counter));
+        tables.buckets_of(record).for_each(|bucket| self.buckets.hold(bucket));
         let graphs = self.graphs.entry(record.policy).or_default();
         match graphs.iter_mut().find(|graph| graph.record.nodes == record.nodes) {
             Some(graph) => graph.holders += 1,
@@ -72,7 +76,7 @@ impl Occupancy {
         }
     }
 
-    /// It is not any more. Counters, tables of flows and the port's number stay with `kept`, the record that replaced
+    /// It is not any more. Counters, buckets, tables of flows and the port's number stay with `kept`, the record that replaced
     /// it. Returns the tables that nobody uses any more.
     #[must_use]
     pub(super) fn release(
@@ -85,9 +89,14 @@ impl Occupancy {
         self.slots.release(slot);
         self.nodes.release(record.nodes..record.nodes + record.node_count);
         self.rules.release(record.rules..record.rules + record.rule_count);
+        self.limits.release(record.limits..record.limits + record.limit_count);
         tables.counters_of(record).for_each(|counter| self.counters.release(counter));
+        tables.buckets_of(record).for_each(|bucket| self.buckets.release(bucket));
         match kept {
-            Some(kept) => tables.counters_of(kept).for_each(|counter| self.counters.hold(counter)),
+            Some(kept) => {
+                tables.counters_of(kept).for_each(|counter| self.counters.hold(counter));
+                tables.buckets_of(kept).for_each(|bucket| self.buckets.hold(bucket));
+            }
             None => self.ports.release(record.port),
         }
         let stays =
@@ -136,6 +145,18 @@ impl Occupancy {
 
     pub(super) fn free_nodes(&mut self, length: usize, total: usize) -> Result<u32, DatapathError> {
         run(&mut self.nodes, length, total, "nodes of decision graphs")
+    }
+
+    /// `count` buckets that nobody uses.
+    pub(super) fn free_buckets(&mut self, count: usize, total: usize) -> Result<Vec<u32>, DatapathError> {
+        self.buckets.free(count, total).map_err(|free| {
+            let advice = "; detach ports, or use fewer limits";
+            DatapathError::Full { what: "buckets of limits", wanted: count, free, total, advice }
+        })
+    }
+
+    pub(super) fn free_limits(&mut self, length: usize, total: usize) -> Result<u32, DatapathError> {
+        run(&mut self.limits, length, total, "limits of ports")
     }
 
     pub(super) fn free_rules(&mut self, length: usize, total: usize) -> Result<u32, DatapathError> {

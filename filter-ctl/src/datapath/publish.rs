@@ -9,11 +9,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use filter_common::answer::{AnswerCounters, Rate};
+use filter_common::limit::Limit;
 use filter_common::{Class, Direction, Learned, Learning, OWN_ADDRESSES, PortRecord, slot};
 
 use super::flows::FlowSpec;
 use super::{Datapath, DatapathError};
 use crate::compile::Image;
+use crate::policy::{self, Measure};
 
 /// What a port is to do from now on.
 #[derive(Clone, Debug)]
@@ -38,12 +40,27 @@ pub struct PortSpec<'a> {
     pub ip4: &'a [Ipv4Addr],
     /// The port's IPv6 addresses, likewise.
     pub ip6: &'a [Ipv6Addr],
+    /// The limits of the policy, in its order.
+    pub limits: &'a [LimitSpec],
     /// Connections, where the graph asks for them.
     pub flows: FlowSpec,
     /// How often rejected packets are answered.
     pub answers: Rate,
     /// What may be learned.
     pub learning: Learning,
+}
+
+/// A limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSpec {
+    /// Where it is kept how full its bucket is; `None` gets a new one that is full.
+    pub bucket: Option<u32>,
+    /// What it counts.
+    pub measure: Measure,
+    /// How fast tokens come.
+    pub rate: policy::Rate,
+    /// How many there can be.
+    pub burst: u64,
 }
 
 /// A policy that is written and not yet published.
@@ -53,6 +70,7 @@ pub struct Prepared {
     entry: u32,
     record: PortRecord,
     counters: Vec<u32>,
+    buckets: Vec<u32>,
 }
 
 impl Prepared {
@@ -62,13 +80,18 @@ impl Prepared {
     }
 
     /// What was in force before, written anew to another slot.
-    pub(super) fn again(entry: u32, record: &PortRecord, counters: Vec<u32>) -> Self {
-        Self { entry, record: *record, counters }
+    pub(super) fn again(entry: u32, record: &PortRecord, counters: Vec<u32>, buckets: Vec<u32>) -> Self {
+        Self { entry, record: *record, counters, buckets }
     }
 
     /// The record.
     pub fn record(&self) -> &PortRecord {
         &self.record
+    }
+
+    /// The bucket of each limit.
+    pub fn buckets(&self) -> &[u32] {
+        &self.buckets
     }
 
     /// The port's number.
@@ -112,6 +135,11 @@ impl Datapath {
         let counters: Vec<u32> =
             spec.counters.iter().map(|counter| counter.or_else(|| fresh.next()).unwrap_or(0)).collect();
         let rules = self.occupancy.free_rules(counters.len(), self.tables.rules.len())?;
+        let limits = self.occupancy.free_limits(spec.limits.len(), self.tables.limits.len())?;
+        let missing = spec.limits.iter().filter(|limit| limit.bucket.is_none()).count();
+        let mut empty = self.occupancy.free_buckets(missing, self.tables.buckets.len())?.into_iter();
+        let buckets: Vec<u32> =
+            spec.limits.iter().map(|limit| limit.bucket.or_else(|| empty.next()).unwrap_or(0)).collect();
         let fingerprint = like.map_or_else(|| spec.image.fingerprint(), |like| like.record.policy);
         let there = like.map(|like| like.record.nodes).or_else(|| self.shared(spec.image, fingerprint));
         let (nodes, write_nodes) = match there {
@@ -132,6 +160,16 @@ impl Datapath {
         for (position, &counter) in (rules..).zip(&counters) {
             written &= self.tables.rules.write(position as usize, counter);
         }
+        let second = super::flows::jiffies_a_second();
+        for (position, (limit, &bucket)) in (limits..).zip(spec.limits.iter().zip(&buckets)) {
+            if limit.bucket.is_none() {
+                // Full at any time.
+                written &= self.tables.buckets.write(bucket as usize, 0);
+            }
+            let LimitSpec { measure, rate, burst, .. } = *limit;
+            let limit = Limit::new(rate.amount, u64::from(rate.seconds) * second, burst, measure, bucket);
+            written &= self.tables.limits.write(position as usize, limit);
+        }
         if spec.port.is_none() {
             written &= self.tables.learned.write(port as usize, Learned::default());
             written &= self.tables.clear_guard(port);
@@ -139,11 +177,12 @@ impl Datapath {
         }
         let mut record = record(spec, fingerprint, port, nodes, rules);
         flows.write_to(&mut record);
+        (record.limits, record.limit_count) = (limits, spec.limits.len() as u32);
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
         self.occupancy.hold(slot, &record, &self.tables);
         let entry = slot | if spec.fail_open { slot::FAIL_OPEN } else { 0 };
-        Ok(Prepared { entry, record, counters })
+        Ok(Prepared { entry, record, counters, buckets })
     }
 
     /// A copy of what is in force on an interface, for [`LOOPBACK`](super::LOOPBACK): the same nodes and the same
@@ -159,13 +198,20 @@ impl Datapath {
             // Counter 0 is nobody's.
             written &= self.tables.rules.write(position as usize, 0);
         }
-        let mut record =
-            PortRecord { ifindex: super::LOOPBACK, port, rules, answers: Rate::NEVER, ..original };
+        // What is tried out takes of no limit, and is within all.
+        let limits = self.occupancy.free_limits(original.limit_count as usize, self.tables.limits.len())?;
+        for position in limits..limits + original.limit_count {
+            written &= self.tables.limits.write(position as usize, Limit::NONE);
+        }
+        let answers = Rate::NEVER;
+        let mut record = PortRecord { ifindex: super::LOOPBACK, port, rules, limits, answers, ..original };
         self.copy_flows(&mut record)?;
         written &= self.tables.ports.write(slot as usize, record);
         debug_assert!(written, "places come from the occupancy, which knows the tables' sizes");
         self.occupancy.hold(slot, &record, &self.tables);
-        Ok(Some(Prepared { entry: slot, record, counters: vec![0; original.rule_count as usize] }))
+        let counters = vec![0; original.rule_count as usize];
+        let buckets = vec![0; original.limit_count as usize];
+        Ok(Some(Prepared { entry: slot, record, counters, buckets }))
     }
 
     /// Puts a prepared policy in force. `None`: the interface had none before.

@@ -125,7 +125,9 @@ impl Datapath {
         debug_assert!(written, "the slot comes from the occupancy, which knows how many there are");
         self.occupancy.hold(slot, &record, &self.tables);
         let counters = self.counters_of(&record);
-        Ok(self.publish(Prepared::again(slot | before & slot::FAIL_OPEN, &record, counters)))
+        let buckets = self.tables.buckets_of(&record).collect();
+        let entry = slot | before & slot::FAIL_OPEN;
+        Ok(self.publish(Prepared::again(entry, &record, counters, buckets)))
     }
 
     /// Gives flows to the program, as many at once as it takes, and tells what became of each.

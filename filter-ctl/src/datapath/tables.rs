@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray, PerCpuValues};
 use filter_common::answer::AnswerCounters;
+use filter_common::limit::Limit;
 use filter_common::maps::{self, GuardCounters, SetState};
 use filter_common::track::Settings;
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
@@ -22,6 +23,8 @@ pub(super) struct Tables {
     pub(super) learned: Mapped<Learned>,
     pub(super) settings: Mapped<Settings>,
     pub(super) flows: ArrayOfMaps<MapData, MapData>,
+    pub(super) limits: Mapped<Limit>,
+    pub(super) buckets: Mapped<u64>,
     pub(super) set_states: Mapped<SetState>,
     pub(super) sets: SetTables,
     pub(super) answers: Mapped<AnswerCounters>,
@@ -51,6 +54,8 @@ impl Tables {
             learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
             settings: mapped(&get(maps::SETTINGS)?, maps::SETTINGS, Elements, 1)?,
             flows: flows.try_into().map_err(|error| wrong(maps::FLOWS, error))?,
+            limits: mapped(&get(maps::LIMITS)?, maps::LIMITS, Packed, maps::MAX_LIMITS)?,
+            buckets: mapped(&get(maps::BUCKETS)?, maps::BUCKETS, Packed, maps::MAX_BUCKETS)?,
             set_states: mapped(&get(maps::SET_STATES)?, maps::SET_STATES, Elements, 1)?,
             sets: SetTables::open(&mut get)?,
             answers: mapped(&get(maps::ANSWERS)?, maps::ANSWERS, Elements, 1)?,
@@ -74,6 +79,12 @@ impl Tables {
     pub(super) fn counters_of(&self, record: &PortRecord) -> impl Iterator<Item = u32> {
         (record.rules..record.rules + record.rule_count)
             .map(|position| self.rules.read(position as usize).unwrap_or(0))
+    }
+
+    /// The buckets of a record's limits, in the limits' order.
+    pub(super) fn buckets_of(&self, record: &PortRecord) -> impl Iterator<Item = u32> {
+        (record.limits..record.limits + record.limit_count)
+            .map(|position| self.limits.read(position as usize).unwrap_or_default().bucket)
     }
 
     /// How many counters there are.

@@ -10,8 +10,8 @@ use super::flows::{Connections, FlowsChanged, Judge, OldFlows};
 use super::planned::Planned;
 use super::{EngineError, fail_open};
 use crate::compile::Image;
-use crate::datapath::{Datapath, FlowSpec, PortSpec, Prepared, Recheck, Retired};
-use crate::policy::{Rule, RuleKind};
+use crate::datapath::{Datapath, FlowSpec, LimitSpec, PortSpec, Prepared, Recheck, Retired};
+use crate::policy::{Gate, LimitKey, Measure, Policy, Rule, RuleKind};
 use crate::store::{Applied, Binding, Folders, PortState, RuleState, StoreError};
 
 /// A port whose next policy is written, and not yet in force.
@@ -65,6 +65,7 @@ impl Batch {
         if self.old_flows != OldFlows::Cut && shared.image.tracked != 0 {
             check_room(datapath, record.as_ref(), flows.places)?;
         }
+        let (names, limits) = limits(&shared.policy, current);
         let spec = PortSpec {
             ifindex: before.ifindex,
             generation,
@@ -76,6 +77,7 @@ impl Batch {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
+            limits: &limits,
             flows,
             answers: filter_common::answer::Rate::default(),
             learning: planned.learning.record(),
@@ -88,7 +90,8 @@ impl Batch {
             .applied
             .retain(|applied| current.is_some_and(|current| current.generation == applied.generation));
         let sets = shared.policy.sets().into_iter().map(|set| (set.name.clone(), set.number)).collect();
-        state.applied.push(Applied { generation, binding, rules, sets });
+        let limits = names.into_iter().zip(prepared.buckets().iter().copied()).collect();
+        state.applied.push(Applied { generation, binding, rules, sets, limits });
         self.graphs
             .entry(Rc::as_ptr(&shared.image))
             .or_insert_with(|| (Rc::clone(&shared.image), self.ready.len()));
@@ -241,6 +244,26 @@ fn counters(rules: &[Rule], current: Option<&Applied>) -> Vec<Option<u32>> {
         by_identity.get_or_insert_with(known).get(rule.identity.as_str()).copied()
     };
     rules.iter().enumerate().map(counter).collect()
+}
+
+/// The limits of a policy: what tells each from the others, and where it goes on.
+pub(super) fn limits(policy: &Policy, current: Option<&Applied>) -> (Vec<String>, Vec<LimitSpec>) {
+    let limit = |(key, gate): (LimitKey, &Gate)| {
+        let &Gate::Rate { measure, rate, burst, .. } = gate else { return None };
+        let rule = policy.rules.get(key.rule as usize)?;
+        let name = format!("{} {}", rule.identity, measure_name(measure));
+        let bucket = current.and_then(|current| current.limits.get(&name)).copied();
+        Some((name, LimitSpec { bucket, measure, rate, burst }))
+    };
+    policy.limits().into_iter().filter_map(limit).unzip()
+}
+
+const fn measure_name(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Packets => "packets",
+        Measure::Bytes => "bytes",
+        Measure::Connections => "connections",
+    }
 }
 
 fn rule_state((rule, &counter): (&Rule, &u32)) -> RuleState {

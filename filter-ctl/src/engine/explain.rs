@@ -5,6 +5,7 @@ use filter_common::track::FlowState;
 use filter_common::{Cause, Direction, Learned, Outcome, record_flags};
 use serde::Serialize;
 
+use super::batch::limits;
 use super::bindings::settled;
 use super::planned::Planned;
 use super::sets::{fill_sets, sets_of};
@@ -74,6 +75,9 @@ impl Explainer {
         fill_sets(&mut datapath, &planned.shared.policy, sets)?;
         let (ip4, ip6) = planned.addresses();
         let counters = vec![None; planned.shared.policy.rules.len()];
+        // As for a port: rates are taken to be kept to.
+        let (_, mut limits) = limits(&planned.shared.policy, None);
+        limits.iter_mut().for_each(|limit| limit.burst = u64::MAX >> 24);
         let prepared = datapath.prepare(&PortSpec {
             ifindex: LOOPBACK,
             generation: 1,
@@ -85,6 +89,7 @@ impl Explainer {
             mac: planned.parameters.mac.map(|mac| mac.0),
             ip4: &ip4,
             ip6: &ip6,
+            limits: &limits,
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::NEVER,
             learning: planned.learning.record(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use filter_common::limit::Measure;
+
 /// A question that is asked where all conditions of a step hold. It must be answered with yes, or the step is passed
 /// over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +17,46 @@ pub enum Gate {
         /// The answer is yes where the element is not in the set.
         negated: bool,
     },
+    /// A bucket of tokens has something left for the packet, which then takes what it weighs. The bucket is the
+    /// rule's: its steps in both directions take from one.
+    Rate {
+        /// The rule, by its position in [`Policy::rules`](super::Policy::rules).
+        rule: u32,
+        /// What is a token.
+        measure: Measure,
+        /// How fast tokens come.
+        rate: Rate,
+        /// How many there can be.
+        burst: u64,
+    },
+}
+
+/// How much may come in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rate {
+    /// So much.
+    pub amount: u64,
+    /// In so many seconds.
+    pub seconds: u32,
+}
+
+/// What tells a limit from the others of a policy: gates with equal ones share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LimitKey {
+    /// The rule that it is of.
+    pub rule: u32,
+    /// What it counts.
+    pub measure: Measure,
+}
+
+impl Gate {
+    /// The limit that it asks, if it asks one.
+    pub const fn limit(&self) -> Option<LimitKey> {
+        match *self {
+            Self::Set { .. } => None,
+            Self::Rate { rule, measure, .. } => Some(LimitKey { rule, measure }),
+        }
+    }
 }
 
 /// A set that is kept beside the policies, whose members come and go while they are in force.

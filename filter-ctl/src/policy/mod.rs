@@ -17,7 +17,8 @@ use std::fmt;
 
 use filter_common::{Direction, Verdict};
 
-pub use gate::{Element, Gate, NamedSet, Side};
+pub use filter_common::limit::Measure;
+pub use gate::{Element, Gate, LimitKey, NamedSet, Rate, Side};
 pub use test::{Atom, Field, FieldKind, Test};
 
 /// What a port does with each packet.
@@ -41,9 +42,21 @@ impl Policy {
     }
 
     /// The sets that steps ask for, each once.
-    pub fn sets(&self) -> BTreeSet<&NamedSet> {
-        let gates = self.programs.iter().flat_map(|program| &program.steps).flat_map(|step| &step.gates);
-        gates.map(|Gate::Set { set, .. }| set).collect()
+    pub fn sets<'a>(&'a self) -> BTreeSet<&'a NamedSet> {
+        let set = |gate: &'a Gate| if let Gate::Set { set, .. } = gate { Some(set) } else { None };
+        self.gates().filter_map(set).collect()
+    }
+
+    /// All gates of all steps.
+    pub fn gates(&self) -> impl Iterator<Item = &Gate> {
+        self.programs.iter().flat_map(|program| &program.steps).flat_map(|step| &step.gates)
+    }
+
+    /// The limits that steps ask, each once, in order, with a gate that asks it.
+    pub fn limits(&self) -> Vec<(LimitKey, &Gate)> {
+        let mut known = BTreeSet::new();
+        let limits = self.gates().filter_map(|gate| Some((gate.limit()?, gate)));
+        limits.filter(|(key, _)| known.insert(*key)).collect()
     }
 
     /// Whether some test is of this field.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use filter_common::{Cause, DropReason, Outcome};
 
-use super::gates::Gates;
+use super::gates::{Gates, Moment};
 use super::packet::{Ip, Mac, NdOption, Packet, Upper};
 use crate::policy::{Atom, Field, Program, Test, Then, When};
 
@@ -193,13 +193,13 @@ pub(super) fn run(
     program: &Program,
     packet: &Packet,
     own: &Own,
-    gates: &mut dyn Gates,
+    (gates, moment): (&mut dyn Gates, &Moment),
 ) -> (Outcome, Vec<u32>) {
     let mut hits = Vec::new();
     let mut position = 0;
     while let Some(step) = program.steps.get(position) {
         let open = step.when.iter().all(|when| holds(when, packet, own))
-            && step.gates.iter().all(|gate| gates.ask(gate, packet));
+            && step.gates.iter().all(|gate| gates.ask(gate, packet, moment));
         if !open {
             position += 1;
             continue;

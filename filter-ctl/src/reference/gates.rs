@@ -10,7 +10,18 @@ use crate::policy::{Element, Field, Gate, Side};
 /// Answers the questions of gates.
 pub trait Gates {
     /// Whether the gate says yes to the packet. It is asked only where all before it in its step did.
-    fn ask(&mut self, gate: &Gate, packet: &Packet) -> bool;
+    fn ask(&mut self, gate: &Gate, packet: &Packet, moment: &Moment) -> bool;
+}
+
+/// What is known of a packet's coming beside what was read of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// The tick at which it comes.
+    pub now: u32,
+    /// It begins a connection, if it passes.
+    pub begins: bool,
+    /// Its bytes, its tags among them.
+    pub bytes: u64,
 }
 
 /// What is in a set. A set is of one kind, but nothing here depends on that.
@@ -94,13 +105,14 @@ impl Packet {
     }
 }
 
-/// The sets there are, by their numbers. What is not there is empty.
+/// The sets there are, by their numbers. What is not there is empty. Rates are taken to be kept to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sets(pub BTreeMap<u32, Members>);
 
 impl Gates for Sets {
-    fn ask(&mut self, gate: &Gate, packet: &Packet) -> bool {
+    fn ask(&mut self, gate: &Gate, packet: &Packet, _: &Moment) -> bool {
         match gate {
+            Gate::Rate { .. } => true,
             Gate::Set { set, element, negated } => {
                 let among = self.0.get(&set.number).is_some_and(|members| members.contain(*element, packet));
                 among != *negated

@@ -12,6 +12,7 @@ mod guard;
 mod learn;
 mod packet;
 mod quote;
+mod rates;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,12 @@ use filter_common::{Cause, Direction, DropReason, Outcome, Verdict};
 
 pub use eval::Value;
 pub use flows::{Flows, Ticks};
-pub use gates::{Gates, Members, Sets};
+pub use gates::{Gates, Members, Moment, Sets};
 pub use packet::{
     Arp, ArpAddresses, Bpdu, Bridge, Chunk, Configuration, Ethernet, Extension, Fragment, Ip, Ip4, Ip4Option,
     Ip6, LengthField, Llc, Mac, Nd, NdOption, Packet, Ports, Quote, Segment, Snap, Upper, VlanTag,
 };
+pub use rates::Metered;
 
 use self::flows::{Piece, Seen};
 use crate::policy::Policy;
@@ -171,6 +173,9 @@ pub fn judge_with(
         Ok(meeting) => meeting,
         Err(reason) => return Judgement { outcome: Outcome::guard(reason), hits: Vec::new(), packet },
     };
+    let bytes = frame.len() as u64 + if tag.is_some() { 4 } else { 0 };
+    let moment = Moment { now: port.now, begins: false, bytes };
+    let gates = (gates, moment);
     let (outcome, hits) = port.pass(policy, &mut packet, gates, &meeting.own, direction, anomaly.is_none());
     // What the policy does not let through teaches nothing.
     if outcome.verdict == Verdict::Pass {
@@ -186,14 +191,14 @@ impl Port {
         &mut self,
         policy: &Policy,
         packet: &mut Packet,
-        gates: &mut dyn Gates,
+        (gates, mut moment): (&mut dyn Gates, Moment),
         own: &eval::Own,
         direction: Direction,
         sound: bool,
     ) -> (Outcome, Vec<u32>) {
         let now = self.now;
         let Some(flows) = &mut self.flows else {
-            return eval::run(policy.program(direction), packet, own, gates);
+            return eval::run(policy.program(direction), packet, own, (gates, &moment));
         };
         let remembered = self.strict && flows::asks_above_ip(policy, packet);
         let piece = Piece::of(packet, direction).filter(|_| remembered);
@@ -203,6 +208,7 @@ impl Port {
             true => Seen::INVALID,
         };
         packet.connection = seen.bits;
+        moment.begins = seen.begins.is_some();
         if let Some(piece) = piece.filter(|piece| !piece.first) {
             let outcome = match flows.passed(piece, now) {
                 Some(rule) => Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) },
@@ -210,7 +216,7 @@ impl Port {
             };
             return (outcome, Vec::new());
         }
-        let (outcome, hits) = eval::run(policy.program(direction), packet, own, gates);
+        let (outcome, hits) = eval::run(policy.program(direction), packet, own, (gates, &moment));
         let Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } = outcome else {
             return (outcome, hits);
         };

@@ -128,6 +128,9 @@ pub struct Applied {
     /// The sets that it asks for, with their numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sets: BTreeMap<String, u32>,
+    /// Its limits, by what tells them apart, with their buckets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u32>,
 }
 
 /// The index of a port whose file is damaged, and how.

@@ -246,6 +246,7 @@ fn a_full_table_is_said_and_changes_nothing() {
             mac: None,
             ip4: &[],
             ip6: &[],
+            limits: &[],
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::default(),
             learning: Learning::default(),

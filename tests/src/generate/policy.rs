@@ -3,8 +3,8 @@
 use filter_common::{Direction, Verdict};
 use filter_ctl::model::SetKind;
 use filter_ctl::policy::{
-    Atom, Element, Field, FieldKind, Gate, NamedSet, Policy, Program, Rule, RuleKind, Side, Step, Test, Then,
-    When,
+    Atom, Element, Field, FieldKind, Gate, Measure, NamedSet, Policy, Program, Rate, Rule, RuleKind, Side,
+    Step, Test, Then, When,
 };
 
 use super::pool;
@@ -40,7 +40,8 @@ fn program(rng: &mut Rng, rules: &mut u32) -> Program {
     let mut steps: Vec<Step> = (0..count)
         .map(|position| {
             let step = Step::new(when(rng, &fields), Some(number(rng, rules)), then(rng, position, count));
-            if gates { step.with_gates(self::gates(rng)) } else { step }
+            let rule = step.rule;
+            if gates { step.with_gates(self::gates(rng, rule)) } else { step }
         })
         .collect();
     for step in &mut steps {
@@ -71,9 +72,25 @@ fn then(rng: &mut Rng, position: usize, last: usize) -> Then {
 }
 
 /// Mostly none, or one.
-fn gates(rng: &mut Rng) -> Vec<Gate> {
+fn gates(rng: &mut Rng, rule: Option<u32>) -> Vec<Gate> {
     let count = rng.pick(&[0, 0, 0, 1, 1, 1, 2, 3]);
-    (0..count).map(|_| gate(rng)).collect()
+    (0..count)
+        .map(|_| match rule {
+            Some(rule) if rng.chance(40) => rate(rng, rule),
+            _ => gate(rng),
+        })
+        .collect()
+}
+
+/// So slow that nothing comes while a test goes on that lets no time pass. What is said of a rule is always the same.
+fn rate(rng: &mut Rng, rule: u32) -> Gate {
+    let measure = rng.pick(&[Measure::Packets, Measure::Bytes, Measure::Connections]);
+    let amount = 1 + 13 * u64::from(rule % 7);
+    let burst = match measure {
+        Measure::Bytes => 1 + 700 * u64::from(rule % 5),
+        Measure::Packets | Measure::Connections => 1 + u64::from(rule % 4),
+    };
+    Gate::Rate { rule, measure, rate: Rate { amount, seconds: 3600 }, burst }
 }
 
 fn gate(rng: &mut Rng) -> Gate {

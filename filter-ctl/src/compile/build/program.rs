@@ -91,15 +91,17 @@ impl Builder<'_> {
 
     /// What a step does where its conditions hold: it asks its gates, if it has any.
     pub(super) fn act(&mut self, position: u32) -> Result<Node, Full> {
-        let mut node = self.decide(position)?;
         let forms = self.forms;
-        let gates = &forms[position as usize].gates;
-        if gates.is_empty() {
-            return Ok(node);
+        let form = &forms[position as usize];
+        if form.gates.is_empty() {
+            return self.decide(position);
         }
-        let refused = self.go_on(position + 1)?;
-        let refused = self.pool.place(refused)?;
-        for &Asked { question, expected } in gates.iter().rev() {
+        let mut node = self.go_on(position + 1)?;
+        let refused = self.pool.place(node)?;
+        if !form.refuses {
+            node = self.decide(position)?;
+        }
+        for &Asked { question, expected } in form.gates.iter().rev() {
             let granted = self.pool.place(node)?;
             let (yes, no) = if expected { (granted, refused) } else { (refused, granted) };
             node = Node::new(NodeKind::Ask { question, yes, no });

@@ -8,7 +8,7 @@ use filter_common::{Direction, connection};
 
 use super::super::packet::{Ip, Packet};
 use super::key;
-use crate::policy::{Atom, Field, Policy, Program, Step, Test, Then, When};
+use crate::policy::{Atom, Element, Field, Gate, Measure, Policy, Program, Step, Test, Then, When};
 
 /// What packets of a kind have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,15 @@ pub(in super::super) fn asks_above_ip(policy: &Policy, packet: &Packet) -> bool 
     classes
         .iter()
         .any(|class| Direction::ALL.iter().any(|&direction| class.meets(policy.program(direction), &ABOVE)))
+}
+
+/// Whether a gate looks at one of these fields.
+fn gate_asks(gate: &Gate, fields: &[Field]) -> bool {
+    match gate {
+        Gate::Set { element: Element::AddressPort { .. }, .. } => fields.contains(&Field::DstPort),
+        Gate::Rate { measure: Measure::Connections, .. } => fields.contains(&Field::Connection),
+        Gate::Set { .. } | Gate::Rate { .. } => false,
+    }
 }
 
 /// Whether it makes a difference to the test that a packet is RELATED.
@@ -136,7 +145,7 @@ impl Class {
         step.when.iter().any(|when| match when {
             When::Is(test) => asks(test),
             When::OneOf(rows) => rows.iter().filter(|row| self.row(row) != Holds::Never).flatten().any(asks),
-        })
+        }) || step.gates.iter().any(|gate| gate_asks(gate, fields))
     }
 
     fn step(self, step: &Step) -> Holds {
@@ -144,7 +153,8 @@ impl Class {
             When::Is(test) => self.test(test),
             When::OneOf(rows) => rows.iter().map(|row| self.row(row)).max().unwrap_or(Holds::Never),
         };
-        step.when.iter().map(when).min().unwrap_or(Holds::Always)
+        let gates = step.gates.iter().map(|_| Holds::Perhaps);
+        step.when.iter().map(when).chain(gates).min().unwrap_or(Holds::Always)
     }
 
     fn row(self, row: &[Test]) -> Holds {
