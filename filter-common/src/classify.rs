@@ -127,14 +127,16 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     key.set(word::OWN, forget::<ANY_BITS>(bits as usize, zero) as u32);
     let key = &*key;
     let packet = Packet { key, parsed, direction };
-    let follows = record.fragments >> class as u32 & 1 != 0;
+    let follows = record.fragments >> class as u32 & 1 != 0 && parsed.anomaly().is_none();
     let fragment = if follows { key.get(word::FLAGS) } else { 0 };
     let fragment = forget::<ANY_FRAGMENT>(fragment as usize, zero) as u32;
     if fragment & flags::LATER_FRAGMENT != 0 {
-        return match effects.follow_fragment(&packet) {
-            Some(rule) => Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) },
-            None => Outcome::guard(DropReason::FragmentUnknown),
-        };
+        if let Some(rule) = effects.follow_fragment(&packet) {
+            return Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) };
+        }
+        if record.flags & record_flags::STRICT != 0 {
+            return Outcome::guard(DropReason::FragmentUnknown);
+        }
     }
     let root = record.roots[class.root(direction)];
     let outcome = match short_walk(nodes, key, root, effects) {
@@ -157,7 +159,7 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     {
         return Outcome::guard(reason);
     }
-    if fragment & flags::FRAGMENT != 0 {
+    if fragment & flags::FRAGMENT != 0 && fragment & flags::LATER_FRAGMENT == 0 {
         effects.note_fragment(&packet, rule);
     }
     outcome

@@ -230,8 +230,8 @@ pub struct NotCompared {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Difference {
-    /// In which mode.
-    pub mode: Mode,
+    /// In which modes.
+    pub modes: Vec<Mode>,
     /// In which cases; `*` for all.
     pub cases: Vec<String>,
     /// Frames: numbers and ranges of numbers, with blanks between.
@@ -265,7 +265,9 @@ impl Differences {
     pub fn compare(&self, mode: Mode, found: &BTreeMap<(String, usize), bool>) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut explained: BTreeSet<&(String, usize)> = BTreeSet::new();
-        for (position, entry) in self.difference.iter().enumerate().filter(|(_, entry)| entry.mode == mode) {
+        for (position, entry) in
+            self.difference.iter().enumerate().filter(|(_, entry)| entry.modes.contains(&mode))
+        {
             let mut unseen = entry.frames();
             let mut idle: BTreeSet<&String> = entry.cases.iter().filter(|case| *case != "*").collect();
             let everywhere = entry.cases.iter().any(|case| case == "*");

@@ -24,8 +24,9 @@ Tasks:
   test --libvirt [OPTIONS]
                          Nothing but random network filters before a live libvirt, which is installed if it
                          is missing (minutes; not part of `test`). --filters, --frames and --seed take a
-                         number; --profile is `stateless` (usual) or `any`; --record FOLDER keeps what was
-                         found, --replay FOLDER measures it again
+                         number; --profile is `stateless` (usual), `stateful` (conversations, in order and in
+                         time) or `any`; --record FOLDER keeps what was found, --replay FOLDER measures it
+                         again
   lint-object [FILE]     Look for slow code in the BPF object (default: the one of this tree, built first)
   demo                   Build, then run the demo (needs root)
   bench [PART]... [OPTIONS]

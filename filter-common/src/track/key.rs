@@ -54,12 +54,17 @@ impl FlowKey {
         self
     }
 
-    /// The key of any packet but one of ICMP; `None` where its protocol has ports and it has none.
+    /// The key of any packet but one of ICMP; `None` where its protocol has ports and it has none, or is the ICMP of
+    /// the other version of IP.
     #[inline(always)]
     pub(super) fn of_ports(key: &Key, class: Class, direction: Direction) -> Option<Self> {
         let version = if class.is_ipv4() { 4 } else { 6 };
+        let upper = key.get(word::PROTOCOL);
+        if matches!(upper, protocol::ICMP | protocol::ICMPV6) {
+            return None;
+        }
         let has_ports = matches!(
-            key.get(word::PROTOCOL),
+            upper,
             protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP
         );
         if !has_ports {

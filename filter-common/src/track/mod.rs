@@ -26,7 +26,7 @@ pub use key::{FlowKey, Kind};
 pub use settings::{Settings, TIMEOUTS, timeout};
 pub use stage::Stage;
 pub use table::{Bucket, FlowTable, FlowTables, PLACES, Placed, find_room, hash, put, room};
-pub use tcp::{OUTSIDE, Segment, in_window};
+pub use tcp::{OLD, OUTSIDE, Segment, in_window};
 
 use crate::connection::{INVALID, NEW, ORIGINAL, REPLY};
 use crate::forget::forget;

@@ -19,10 +19,8 @@ pub(super) const CLOSED: u32 = 5;
 
 /// Types of chunks.
 mod chunk {
-    pub const DATA: u32 = 0;
     pub const INIT: u32 = 1;
     pub const INIT_ACK: u32 = 2;
-    pub const SACK: u32 = 3;
     pub const HEARTBEAT: u32 = 4;
     pub const ABORT: u32 = 6;
     pub const SHUTDOWN: u32 = 7;
@@ -52,7 +50,8 @@ impl Chunk {
         let (kind, bits) = (header.u8::<12>(), header.u8::<13>());
         let mut initiate_tag = 0;
         if matches!(kind, chunk::INIT | chunk::INIT_ACK) {
-            if upper + 20 > seen.parsed.end() {
+            // Not all of it is read, but it has to be there (RFC 9260 section 3.3.2).
+            if upper + 32 > seen.parsed.end() {
                 return None;
             }
             initiate_tag = frame.block::<20>(upper)?.u32::<16>();
@@ -64,7 +63,7 @@ impl Chunk {
     const fn begins(&self, loose: bool) -> bool {
         match self.kind {
             chunk::INIT => self.tag == 0,
-            chunk::DATA | chunk::SACK | chunk::HEARTBEAT => loose,
+            chunk::HEARTBEAT => loose,
             _ => false,
         }
     }

@@ -252,6 +252,7 @@ pub(super) fn track<T: FlowTables>(
         let next = next(way, segment.kind(), state_before & state::PROTOCOL);
         let next = forget::<15>(next as usize, seen.record.zero as usize) as u32;
         if next == ANEW {
+            flow.expires.set(seen.now.0);
             return NEW | ORIGINAL | BEGINS;
         }
         if next == NOTHING {
@@ -259,6 +260,7 @@ pub(super) fn track<T: FlowTables>(
         }
         told_last = told(way, state_before & state::REPLIED != 0);
         if next == IGNORED {
+            answered(flow, way, state_before, table);
             return told_last;
         }
         segment.facts = segment.facts & !fact::REPLY | way & fact::REPLY;
@@ -268,16 +270,33 @@ pub(super) fn track<T: FlowTables>(
             if state_after == OUTSIDE {
                 return INVALID;
             }
+            if state_after == OLD {
+                answered(flow, way, state_before, table);
+                return told_last;
+            }
         }
         state_after = state_after & !state::PROTOCOL | next;
         if way == REPLY {
             state_after |= state::REPLIED;
         }
         if moved(seen, flow, state_before, state_after, timeout_of(next), table) {
+            // Nothing else is to be expected of a connection whose only answer is a reset.
+            if next == CLOSE && state_before & state::REPLIED == 0 {
+                flow.expires.set(seen.now.0);
+            }
             return told_last;
         }
     }
     told_last
+}
+
+/// Notes that something came the other way, though it changes nothing else.
+#[inline(always)]
+fn answered<T: FlowTables>(flow: &Flow, way: u32, before: u32, table: &T) {
+    if way == REPLY && before & state::REPLIED == 0 {
+        // Whoever was first has said more.
+        table.exchange(&flow.state, before, before | state::REPLIED);
+    }
 }
 
 /// The timeout of a state.
@@ -289,8 +308,12 @@ const fn timeout_of(state: u32) -> usize {
 /// What [`in_window`] returns where a segment's numbers cannot be right. No state of a flow.
 pub const OUTSIDE: u32 = 0;
 
+/// What [`in_window`] returns where they were right once, but not lately: the segment belongs to the flow, and its
+/// receiver will say what it has got. No state of a flow either.
+pub const OLD: u32 = 1;
+
 /// Where a segment's numbers can be right the flow takes note of them, and its state, with what the segment says of
-/// scales, is returned; else [`OUTSIDE`], and the flow stays as it is.
+/// scales, is returned; else [`OUTSIDE`] or [`OLD`], and the flow stays as it is.
 #[inline(always)]
 pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
     let reply = segment.is(fact::REPLY);
@@ -348,12 +371,13 @@ pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
             end = sender_max;
         }
         let oldest = if largest > OLD_ACKNOWLEDGEMENT { largest } else { OLD_ACKNOWLEDGEMENT };
-        let fits = !after(sequence, sender_max)
-            && !before(end, sender_end.wrapping_sub(receiver_window))
-            && !after(acknowledgement, receiver_end)
-            && after(acknowledgement, receiver_end.wrapping_sub(oldest).wrapping_sub(1));
-        if !fits {
+        if after(sequence, sender_max) || after(acknowledgement, receiver_end) {
             return OUTSIDE;
+        }
+        let is_old = before(end, sender_end.wrapping_sub(receiver_window))
+            || !after(acknowledgement, receiver_end.wrapping_sub(oldest).wrapping_sub(1));
+        if is_old {
+            return OLD;
         }
         if window > largest {
             largest = window;

@@ -12,7 +12,7 @@ use aya::maps::{Array, IterableMap, MapData};
 use filter_common::maps;
 use filter_common::time::JIFFIES;
 use filter_common::track::{Bucket, PLACES, Settings, TIMEOUTS};
-use filter_common::{PortRecord, record_flags};
+use filter_common::{Class, PortRecord, record_flags};
 
 use super::mapped::{Layout, Mapped};
 use super::publish::PortSpec;
@@ -55,6 +55,16 @@ impl Default for FlowSpec {
     fn default() -> Self {
         Self { places: Self::PLACES, next_epoch: false }
     }
+}
+
+/// Classes of packets whose fragments belong together in a port that is not strict: libvirt's engine puts those of an
+/// IP version together where connections of any packets of that version are followed.
+fn gathered(tracked: u32) -> u32 {
+    let of_version = |is: fn(Class) -> bool| {
+        Class::ALL.into_iter().filter(|&class| is(class)).fold(0, |bits, class| bits | 1 << class as u32)
+    };
+    let versions = [of_version(Class::is_ipv4), of_version(Class::is_ipv6)];
+    versions.into_iter().filter(|classes| tracked & classes != 0).sum()
 }
 
 /// What a record says of flows.
@@ -182,7 +192,8 @@ impl Datapath {
         current: Option<&PortRecord>,
     ) -> Result<Flows, DatapathError> {
         let tracked = spec.image.tracked;
-        let fragments = if spec.flags & record_flags::STRICT == 0 { 0 } else { spec.image.above_ip };
+        let strict = spec.flags & record_flags::STRICT != 0;
+        let fragments = if strict { spec.image.above_ip } else { gathered(tracked) };
         let epoch = current.map_or(0, |current| current.flow_epoch);
         let mut flows = Flows {
             tracked,

@@ -200,7 +200,11 @@ impl Port {
         let Some(flows) = &mut self.flows else {
             return eval::run(policy.program(direction), packet, own, (gates, &moment));
         };
-        let remembered = self.strict && flows::asks_above_ip(policy, packet);
+        let remembered = if self.strict {
+            flows::asks_above_ip(policy, packet)
+        } else {
+            sound && flows::follows_some(policy, packet)
+        };
         let piece = Piece::of(packet, direction).filter(|_| remembered);
         let seen = match flows::follows(policy, packet) {
             false => Seen::UNTRACKED,
@@ -210,11 +214,12 @@ impl Port {
         packet.connection = seen.bits;
         moment.begins = seen.begins.is_some();
         if let Some(piece) = piece.filter(|piece| !piece.first) {
-            let outcome = match flows.passed(piece, now) {
-                Some(rule) => Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) },
-                None => Outcome::guard(DropReason::FragmentUnknown),
-            };
-            return (outcome, Vec::new());
+            let passed = flows.passed(piece, now);
+            let passed = passed.map(|rule| Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) });
+            let unknown = self.strict.then(|| Outcome::guard(DropReason::FragmentUnknown));
+            if let Some(outcome) = passed.or(unknown) {
+                return (outcome, Vec::new());
+            }
         }
         let (outcome, hits) = eval::run(policy.program(direction), packet, own, (gates, &moment));
         let Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } = outcome else {
@@ -225,7 +230,7 @@ impl Port {
         {
             return (Outcome::guard(DropReason::FlowTableFull), hits);
         }
-        if let Some(piece) = piece {
+        if let Some(piece) = piece.filter(|piece| piece.first) {
             flows.note(piece, rule, now);
         }
         (outcome, hits)

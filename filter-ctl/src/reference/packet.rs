@@ -382,7 +382,7 @@ pub struct Chunk {
     pub kind: u8,
     /// Its flags.
     pub flags: u8,
-    /// What stands where INIT and INIT ACK have their initiate tag.
+    /// What stands where INIT and INIT ACK have their initiate tag, if there is as much as they have at least.
     pub initiate_tag: Option<u32>,
 }
 

@@ -461,9 +461,9 @@ fn window_scale(mut bytes: &[u8]) -> Option<u8> {
     }
 }
 
-/// The first chunk of an SCTP packet.
+/// The first chunk of an SCTP packet. INIT and INIT ACK are 20 bytes long at least (RFC 9260 section 3.3.2).
 fn chunk(bytes: &[u8]) -> Option<Chunk> {
-    let initiate_tag = (bytes.len() >= 8).then(|| u32_at(bytes, 4));
+    let initiate_tag = (bytes.len() >= 20).then(|| u32_at(bytes, 4));
     (bytes.len() >= 4).then(|| Chunk { kind: bytes[0], flags: bytes[1], initiate_tag })
 }
 

@@ -7,10 +7,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filter_common::{Direction, Verdict};
 
+use super::sequence::Sent;
 use crate::net::{self, Namespace, Wire};
 
 /// Where the kernel says what bridges ask iptables.
@@ -100,6 +101,14 @@ impl Bench {
     /// # Panics
     /// If a frame comes late, or the kernel does not take frames any more.
     pub fn send(&self, frames: &[Frame]) -> Vec<Fate> {
+        let fates = self.send_at_once(frames);
+        thread::sleep(SETTLE);
+        let late = self.drain();
+        assert!(late.is_empty(), "frames came late: {late:02x?}");
+        fates
+    }
+
+    fn send_at_once(&self, frames: &[Frame]) -> Vec<Fate> {
         self.drain();
         let mut fates = vec![Fate::Dropped; frames.len()];
         for (index, frame) in frames.iter().enumerate() {
@@ -117,10 +126,27 @@ impl Bench {
             // Answers of the host, if it has any.
             from.drain();
         }
+        fates
+    }
+
+    /// Sends the frames, each after its wait, and says of each whether it arrived; and by how much the latest was late.
+    ///
+    /// # Panics
+    /// As [`Self::send`].
+    pub fn send_in_time(&self, sent: &[Sent]) -> (Vec<Verdict>, Duration) {
+        let (mut verdicts, mut latest, mut due) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+        let begun = Instant::now();
+        for one in sent {
+            due += Duration::from_millis(one.wait.into());
+            thread::sleep(due.saturating_sub(begun.elapsed()));
+            let fates = self.send_at_once(std::slice::from_ref(&one.frame));
+            latest = latest.max(begun.elapsed().saturating_sub(due));
+            verdicts.extend(fates.iter().map(|fate| fate.verdict()));
+        }
         thread::sleep(SETTLE);
         let late = self.drain();
         assert!(late.is_empty(), "frames came late: {late:02x?}");
-        fates
+        (verdicts, latest)
     }
 
     fn drain(&self) -> Vec<Vec<u8>> {

@@ -10,6 +10,7 @@ use filter_common::{Direction, Verdict};
 use super::bench::{Bench, Fate, Frame};
 use super::case::Outcome;
 use super::daemon::Daemon;
+use super::sequence::{self, LATEST, Sent};
 use super::tree::Tree;
 use crate::frames::{Ipv6, PEER, VM, ether_type, ethernet, udp};
 use crate::net;
@@ -75,6 +76,23 @@ impl Oracle {
         Ok(oracle)
     }
 
+    /// Connections are forgotten soon from now on: after [`TIMEOUTS`](super::sequence::TIMEOUTS).
+    pub fn shorten_timeouts(&self) -> io::Result<()> {
+        self.bench.namespace().run(sequence::shorten_timeouts)
+    }
+
+    /// Puts a tree in force, has `work` send under it, and takes it away again.
+    ///
+    /// # Panics
+    /// If libvirt leaves something behind.
+    pub fn under<R>(
+        &self,
+        tree: &Tree,
+        work: impl FnOnce(&Bound<'_>) -> io::Result<R>,
+    ) -> io::Result<Result<R, Refused>> {
+        self.bound(&tree.documents(), &tree.binding(), || work(&Bound(self)))
+    }
+
     /// What becomes of the frames without any filter. Those that do not pass say nothing of a filter.
     pub fn base(&self, frames: &[Frame]) -> io::Result<Measured> {
         self.measure(frames)
@@ -91,6 +109,28 @@ impl Oracle {
         binding: &str,
         frames: &[Frame],
     ) -> io::Result<Result<Measured, Refused>> {
+        self.bound(filters, binding, || self.measure(frames))
+    }
+
+    /// The same with filters and a binding as they are written.
+    ///
+    /// # Panics
+    /// As [`Self::under`].
+    pub fn bound_in_order(
+        &self,
+        filters: &[(String, String)],
+        binding: &str,
+        sent: &[Sent],
+    ) -> io::Result<Result<Vec<Verdict>, Refused>> {
+        self.bound(filters, binding, || Bound(self).verdicts(sent))
+    }
+
+    fn bound<R>(
+        &self,
+        filters: &[(String, String)],
+        binding: &str,
+        work: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<Result<R, Refused>> {
         let mut commands = Vec::new();
         let mut undo = vec![format!("nwfilter-binding-delete {PORT}")];
         for (index, (name, xml)) in filters.iter().enumerate() {
@@ -103,7 +143,7 @@ impl Oracle {
         fs::write(&file, binding)?;
         commands.push(format!("nwfilter-binding-create {}", file.display()));
         let measured = match self.daemon.virsh(&commands)? {
-            Ok(_) => Ok(self.measure(frames)?),
+            Ok(_) => Ok(work()?),
             Err(complaints) => Err(Refused(complaints)),
         };
         // What was refused was not defined; that it cannot be undefined either is no news.
@@ -159,5 +199,29 @@ impl Oracle {
     /// The daemon's log so far.
     pub fn log(&self) -> String {
         self.daemon.log()
+    }
+}
+
+/// Filters are in force.
+#[derive(Debug)]
+pub struct Bound<'a>(&'a Oracle);
+
+/// So often a sequence is sent once more if a frame of it was late.
+const TRIES: usize = 5;
+
+impl Bound<'_> {
+    /// What becomes of the frames, in this order, where nothing was sent before.
+    pub fn verdicts(&self, sent: &[Sent]) -> io::Result<Vec<Verdict>> {
+        for _ in 0..TRIES {
+            self.0.forget_connections()?;
+            let (verdicts, late) = self.0.bench.send_in_time(sent);
+            self.0.forget_connections()?;
+            if late <= LATEST {
+                return Ok(verdicts);
+            }
+        }
+        Err(io::Error::other(format!(
+            "this host is too busy: frames are more than {LATEST:?} late each time"
+        )))
     }
 }

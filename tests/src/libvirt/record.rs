@@ -181,7 +181,7 @@ fn frame(row: &Value) -> io::Result<(Frame, bool)> {
     Ok((Frame { direction, bytes }, text(row, "base")? == "pass"))
 }
 
-fn recorded(row: &Value) -> io::Result<Recorded> {
+pub(super) fn recorded(row: &Value) -> io::Result<Recorded> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut filters = Vec::new();
     for filter in list(&row["filters"]) {
@@ -215,7 +215,7 @@ fn text<'a>(row: &'a Value, key: &str) -> io::Result<&'a str> {
     row[key].as_str().ok_or_else(|| wrong(key, row))
 }
 
-fn wrong(key: &str, row: &Value) -> io::Error {
+pub(super) fn wrong(key: &str, row: &Value) -> io::Error {
     let row: String = row.to_string().chars().take(200).collect();
     io::Error::new(io::ErrorKind::InvalidData, format!("no good `{key}` in {row}"))
 }

@@ -37,7 +37,7 @@ pub struct Options {
 
 impl Options {
     /// `FILTER_CTL_SEED`, `FILTER_CTL_CASES`, `FILTER_CTL_LIBVIRT_FRAMES`, `FILTER_CTL_LIBVIRT_PROFILE`
-    /// (`stateless` or `any`) and `FILTER_CTL_LIBVIRT_WORKERS`, or what is usual.
+    /// (`stateless`, `stateful` or `any`) and `FILTER_CTL_LIBVIRT_WORKERS`, or what is usual.
     ///
     /// # Panics
     /// If one of them is not what it should be.
@@ -49,8 +49,11 @@ impl Options {
         let frames = number("FILTER_CTL_LIBVIRT_FRAMES", 500) as usize;
         let profile = match std::env::var("FILTER_CTL_LIBVIRT_PROFILE").as_deref() {
             Ok("any") => Profile::Any,
-            Ok("stateless") | Err(_) => Profile::Stateless,
-            Ok(other) => panic!("FILTER_CTL_LIBVIRT_PROFILE is neither `stateless` nor `any`: {other}"),
+            // Conversations are a test of their own.
+            Ok("stateless" | "stateful") | Err(_) => Profile::Stateless,
+            Ok(other) => {
+                panic!("FILTER_CTL_LIBVIRT_PROFILE is none of `stateless`, `stateful`, `any`: {other}")
+            }
         };
         Self {
             seed: number("FILTER_CTL_SEED", 1),
@@ -199,8 +202,31 @@ pub fn run(
         let frames = frames(&oracle, &mut Rng::new(u64::MAX), options.shared)?;
         passing(&oracle, frames)?
     };
-    let next = AtomicU64::new(options.seed);
     let summary = Mutex::new(Summary::default());
+    let wrong = each_in_parallel(options, |oracle, seed| {
+        let worked = |error: io::Error| format!("libvirt does not work: {error}");
+        let case = case(oracle, options, seed, &shared).map_err(worked)?;
+        let outcome = oracle.outcome(&case.tree, &case.frames).map_err(worked)?;
+        let checked = check(&case, &outcome, oracle);
+        summary.lock().expect("nobody panics while holding it").add(&outcome);
+        checked
+    })?;
+    let mut summary = summary.into_inner().expect("all workers are done");
+    (summary.elapsed, summary.wrong) = (begun.elapsed(), wrong);
+    Ok(summary)
+}
+
+/// Calls `check` for as many seeds as the options say, from several threads, each with an oracle of its own. What it
+/// returns as an error is kept, with how to have it again, and the run goes on.
+///
+/// # Panics
+/// If `check` does.
+pub fn each_in_parallel(
+    options: &Options,
+    check: impl Fn(&Oracle, u64) -> Result<(), String> + Sync,
+) -> io::Result<Vec<String>> {
+    let next = AtomicU64::new(options.seed);
+    let wrong = Mutex::new(Vec::new());
     let work = || -> io::Result<()> {
         let oracle = Oracle::start()?;
         loop {
@@ -208,13 +234,10 @@ pub fn run(
             if seed - options.seed >= options.filters {
                 return Ok(());
             }
-            let case = case(&oracle, options, seed, &shared)?;
-            let outcome = oracle.outcome(&case.tree, &case.frames)?;
-            let checked = check(&case, &outcome, &oracle);
-            let mut summary = summary.lock().expect("nobody panics while holding it");
-            summary.add(&outcome);
-            if let Err(what) = checked {
-                summary.wrong.push(format!("{what}\nagain: FILTER_CTL_SEED={seed} FILTER_CTL_CASES=1"));
+            if let Err(what) = check(&oracle, seed) {
+                let what = format!("{what}\nagain: FILTER_CTL_SEED={seed} FILTER_CTL_CASES=1");
+                println!("{what}");
+                wrong.lock().expect("nobody panics while holding it").push(what);
             }
         }
     };
@@ -224,7 +247,5 @@ pub fn run(
             .into_iter()
             .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
-    let mut summary = summary.into_inner().expect("all workers are done");
-    summary.elapsed = begun.elapsed();
-    Ok(summary)
+    Ok(wrong.into_inner().expect("all workers are done"))
 }

@@ -43,10 +43,18 @@ impl Options {
         Ok(Self { variables })
     }
 
-    /// One test measures; another measures again what was recorded.
+    /// One test measures single frames and one conversations; another measures again what was recorded.
     fn test(&self) -> &'static str {
-        let replays = self.variables.iter().any(|(variable, _)| *variable == "FILTER_CTL_LIBVIRT_REPLAY");
-        if replays { "recorded_verdicts_come_again" } else { "random_filters_give_verdicts" }
+        let has = |name: &str, is: &dyn Fn(&str) -> bool| {
+            self.variables.iter().any(|(variable, value)| *variable == name && is(value))
+        };
+        if has("FILTER_CTL_LIBVIRT_REPLAY", &|_| true) {
+            "recorded_verdicts_come_again"
+        } else if has("FILTER_CTL_LIBVIRT_PROFILE", &|value| value == "stateful") {
+            "random_conversations_give_verdicts"
+        } else {
+            "random_filters_give_verdicts"
+        }
     }
 }
 
@@ -95,6 +103,8 @@ mod tests {
         assert_eq!(found.variables, expected.map(|(name, value)| (name, value.to_owned())));
         assert_eq!(found.test(), "recorded_verdicts_come_again");
         assert_eq!(options("").expect("none is needed").test(), "random_filters_give_verdicts");
+        let stateful = options("--profile stateful").expect("all are known");
+        assert_eq!(stateful.test(), "random_conversations_give_verdicts");
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub(super) fn subject(packet: &Packet, direction: Direction) -> Subject {
             query.map_or(Subject::Unfit, member)
         }
         (Some(Upper::Nd(_)), _) => Subject::Nothing,
-        (_, ICMP) if !six => Subject::Unfit,
-        (_, ICMP6) if six => Subject::Unfit,
+        // ICMP of the other version is nothing that anybody answers.
+        (_, ICMP | ICMP6) => Subject::Unfit,
         (_, TCP | UDP | UDP_LITE | SCTP | DCCP) => {
             packet.ports().map_or(Subject::Unfit, |ports| member(Ends::of_ports(ports, direction)))
         }

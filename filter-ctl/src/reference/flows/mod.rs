@@ -30,7 +30,7 @@ use self::table::Table;
 use super::packet::{Ip, Packet, Quote};
 
 pub(super) use self::fragment::Piece;
-pub(super) use self::scope::{asks_above_ip, follows};
+pub(super) use self::scope::{asks_above_ip, follows, follows_some};
 pub use self::ticks::Ticks;
 
 /// The flows of a port, and how it follows them.
@@ -145,13 +145,19 @@ impl Flows {
         let Some(flow) = self.table.live(&key, now) else { return self.first(key, packet, direction, now) };
         let way = Way::of(direction, flow.original);
         match flow.upper.next(packet, way) {
-            Step::Over => return self.first(key, packet, direction, now),
+            Step::Over => {
+                flow.expires = now;
+                return self.first(key, packet, direction, now);
+            }
             Step::Unfit => return Seen::INVALID,
-            Step::Ignored => {}
+            Step::Ignored => flow.replied |= way == Way::Reply,
             Step::To(upper) => {
                 flow.upper = upper;
+                // Nothing else is to be expected of a connection whose only answer is a reset.
+                let never_was = flow.upper.is_reset() && !flow.replied;
                 flow.replied |= way == Way::Reply;
-                flow.expires = now.wrapping_add(self.timeouts.get(flow.upper.timeout(&key, flow.replied)));
+                let timeout = self.timeouts.get(flow.upper.timeout(&key, flow.replied));
+                flow.expires = if never_was { now } else { now.wrapping_add(timeout) };
             }
         }
         let answered = flow.replied || way == Way::Reply;

@@ -28,6 +28,8 @@ enum Transport {
 /// The types that tags have.
 const TAG_TYPES: [u32; 3] = [0x8100, 0x88a8, 0x9100];
 
+const TRANSPORTS: [Transport; 4] = [Transport::Tcp, Transport::Udp, Transport::Icmp, Transport::Other];
+
 /// What is known of a condition before the packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
@@ -38,10 +40,15 @@ enum Holds {
 
 /// Whether connections of packets like this one are followed.
 pub(in super::super) fn follows(policy: &Policy, packet: &Packet) -> bool {
-    let Some(class) = Class::of(packet) else { return false };
-    let programs = || Direction::ALL.iter().map(|&direction| policy.program(direction));
-    programs()
-        .any(|program| program.tests().any(asks_for_related) || class.meets(program, &[Field::Connection]))
+    Class::of(packet).is_some_and(|class| class.is_followed(policy))
+}
+
+/// Whether connections of any packets are followed that are of the same IP version: libvirt's engine then puts
+/// fragments together before it judges them.
+pub(in super::super) fn follows_some(policy: &Policy, packet: &Packet) -> bool {
+    Class::of(packet).is_some_and(|Class { six, .. }| {
+        TRANSPORTS.into_iter().any(|transport| Class { six, transport }.is_followed(policy))
+    })
 }
 
 /// Whether packets like this one can meet a rule, in either direction, that asks for what later fragments do not have.
@@ -61,8 +68,7 @@ pub(in super::super) fn asks_above_ip(policy: &Policy, packet: &Packet) -> bool 
     let Some(class) = Class::of(packet) else { return false };
     let classes = match class {
         Class { six: true, transport: Transport::Other } => {
-            let all = [Transport::Tcp, Transport::Udp, Transport::Icmp, Transport::Other];
-            all.map(|transport| Class { six: true, transport }).to_vec()
+            TRANSPORTS.map(|transport| Class { six: true, transport }).to_vec()
         }
         class => vec![class],
     };
@@ -110,6 +116,12 @@ impl Class {
             _ => Transport::Other,
         };
         Some(Self { six, transport })
+    }
+
+    fn is_followed(self, policy: &Policy) -> bool {
+        let programs = || Direction::ALL.iter().map(|&direction| policy.program(direction));
+        programs()
+            .any(|program| program.tests().any(asks_for_related) || self.meets(program, &[Field::Connection]))
     }
 
     /// Whether packets of this class can meet a step that asks for one of these fields.

@@ -9,10 +9,8 @@ use crate::model::Timeout;
 
 /// Types of chunks (RFC 9260 section 3.2).
 mod chunk {
-    pub(super) const DATA: u8 = 0;
     pub(super) const INIT: u8 = 1;
     pub(super) const INIT_ACK: u8 = 2;
-    pub(super) const SACK: u8 = 3;
     pub(super) const HEARTBEAT: u8 = 4;
     pub(super) const ABORT: u8 = 6;
     pub(super) const SHUTDOWN: u8 = 7;
@@ -62,9 +60,7 @@ impl Association {
                 let unknown = Self { state: State::Init, tags: [None; 2] };
                 unknown.told(chunk, Way::Original)
             }
-            chunk::DATA | chunk::SACK | chunk::HEARTBEAT if loose => {
-                Some(Self { state: State::Established, tags: [None; 2] })
-            }
+            chunk::HEARTBEAT if loose => Some(Self { state: State::Established, tags: [None; 2] }),
             _ => None,
         }
     }

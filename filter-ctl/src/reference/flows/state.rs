@@ -28,7 +28,7 @@ pub(super) enum Step<T = Upper> {
 }
 
 impl<T> Step<T> {
-    fn map<U>(self, to: impl FnOnce(T) -> U) -> Step<U> {
+    pub(super) fn map<U>(self, to: impl FnOnce(T) -> U) -> Step<U> {
         match self {
             Self::Unfit => Step::Unfit,
             Self::Ignored => Step::Ignored,
@@ -77,6 +77,11 @@ impl Upper {
                 _ => Timeout::Generic,
             },
         }
+    }
+
+    /// Whether it is TCP that somebody has reset.
+    pub(super) fn is_reset(&self) -> bool {
+        matches!(self, Self::Tcp(connection) if connection.is_reset())
     }
 
     /// Whether it is TCP that is over, but for stray packets.

@@ -198,12 +198,13 @@ impl Connection {
             Step::Ignored => return Step::Ignored,
             Step::Over => return Step::Over,
         };
-        let sides = if self.liberal { Some(self.sides) } else { self.fits(&seen, way) };
-        sides.map_or(Step::Unfit, |sides| Step::To(Self { state, sides, ..*self }))
+        let sides = if self.liberal { Step::To(self.sides) } else { self.fits(&seen, way) };
+        sides.map(|sides| Self { state, sides, ..*self })
     }
 
-    /// What is known of both sides after a segment; `None` if it is out of the window.
-    fn fits(&self, seen: &Seen, way: Way) -> Option<[Side; 2]> {
+    /// What is known of both sides after a segment. One that is too old for the window belongs to the connection all
+    /// the same, and its receiver will say what it has got.
+    fn fits(&self, seen: &Seen, way: Way) -> Step<[Side; 2]> {
         let [mut sender, mut receiver] = [self.sides[way as usize], self.sides[way.other() as usize]];
         let both = |sender, receiver| match way {
             Way::Original => [sender, receiver],
@@ -222,7 +223,7 @@ impl Connection {
                 }
                 // Both open at once (RFC 9293 section 3.5): there is nothing yet to hold it against.
                 if kind == Kind::Syn {
-                    return Some(both(sender, receiver));
+                    return Step::To(both(sender, receiver));
                 }
             } else {
                 sender.end = end;
@@ -249,12 +250,11 @@ impl Connection {
         let lowest_end = sender.end.wrapping_sub(receiver.max_window);
         let lowest_acknowledged =
             receiver.end.wrapping_sub(sender.max_window.max(LEAST_ACKNOWLEDGED)).wrapping_sub(1);
-        let fits = !after(sequence, sender.max_end)
-            && !after(lowest_end, end)
-            && !after(acknowledged, receiver.end)
-            && after(acknowledged, lowest_acknowledged);
-        if !fits {
-            return None;
+        if after(sequence, sender.max_end) || after(acknowledged, receiver.end) {
+            return Step::Unfit;
+        }
+        if after(lowest_end, end) || !after(acknowledged, lowest_acknowledged) {
+            return Step::Ignored;
         }
 
         sender.max_window = sender.max_window.max(window);
@@ -268,7 +268,7 @@ impl Connection {
         if after(allowed, receiver.max_end.wrapping_sub(1)) {
             receiver.max_end = allowed.wrapping_add(u32::from(window == 0));
         }
-        Some(both(sender, receiver))
+        Step::To(both(sender, receiver))
     }
 
     pub(super) fn timeout(&self) -> Timeout {
@@ -286,5 +286,10 @@ impl Connection {
 
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::TimeWait | State::Close)
+    }
+
+    /// Whether somebody has reset it.
+    pub(super) fn is_reset(&self) -> bool {
+        self.state == State::Close
     }
 }

@@ -56,6 +56,11 @@ fn protocols_are_apart() {
 }
 
 #[test]
+fn icmp_of_the_other_version_is_nothing() {
+    assert_eq!(Story::new().out(&other(58, false)), INVALID);
+}
+
+#[test]
 fn vlans_are_apart() {
     let tags: [&[u16]; 6] = [&[], &[5], &[6], &[5, 6], &[6, 5], &[5, 5]];
     let mut story = Story::new();

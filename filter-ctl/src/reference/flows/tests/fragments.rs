@@ -3,7 +3,7 @@
 use filter_common::{Direction, DropReason, Outcome, Verdict, connection};
 
 use super::packets::{Sent, other, udp};
-use super::{FIRST, Story, UNTRACKED, by_rule, state};
+use super::{FIRST, Story, UNTRACKED, by_rule};
 use crate::policy::{Field, Test};
 
 const UNKNOWN: Outcome = Outcome::guard(DropReason::FragmentUnknown);
@@ -87,9 +87,32 @@ fn where_nobody_asks_for_ports_fragments_are_packets() {
     let mut story = Story::with(vec![(vec![Test::number(Field::Protocol, 17)], Verdict::Drop)]);
     assert_eq!(story.goes(&later()), by_rule(Verdict::Drop, 0));
     assert_eq!(story.goes(&other(47, false).part(7, 24, false)), by_rule(Verdict::Pass, 9));
-    // And so they are without the guard.
-    let mut story = Story::with(vec![state(connection::NEW, Verdict::Drop)]);
-    story.port.strict = false;
-    assert_eq!(story.goes(&later()), by_rule(Verdict::Pass, 9));
-    assert_eq!(story.out(&later()), UNTRACKED);
+}
+
+/// libvirt's engine puts them together where connections of any packets of that IP version are followed. Here the first
+/// one says what the others are; what it says nothing of is judged like any packet.
+#[test]
+fn without_the_guard_later_fragments_of_what_passed_pass() {
+    for six in [false, true] {
+        let turn = |packet: Sent| if six { packet.six() } else { packet };
+        let is_tcp = Test::number(Field::Protocol, 6);
+        let followed = vec![
+            (vec![is_tcp, super::is(connection::NEW)], Verdict::Pass),
+            (vec![Test::number(Field::DstPort, 53)], Verdict::Pass),
+            (vec![Test::number(Field::Protocol, 17)], Verdict::Drop),
+        ];
+        let mut story = Story::with(followed.clone());
+        story.port.strict = false;
+        assert_eq!(story.goes(&turn(later())), by_rule(Verdict::Drop, 2), "it came first");
+        assert_eq!(story.goes(&turn(first())), by_rule(Verdict::Pass, 1));
+        assert_eq!(story.goes(&turn(later())), by_rule(Verdict::Pass, 1));
+        assert_eq!(story.goes(&turn(later().part(8, 24, false))), by_rule(Verdict::Drop, 2));
+        assert_eq!(story.goes(&turn(first().ports(40_000, 54).part(9, 0, true))), by_rule(Verdict::Drop, 2));
+        assert_eq!(story.goes(&turn(later().part(9, 24, false))), by_rule(Verdict::Drop, 2));
+        // Nobody follows connections.
+        let mut story = Story::with(followed[1..].to_vec());
+        story.port.strict = false;
+        assert_eq!(story.goes(&turn(first())), by_rule(Verdict::Pass, 0));
+        assert_eq!(story.goes(&turn(later())), by_rule(Verdict::Drop, 1));
+    }
 }

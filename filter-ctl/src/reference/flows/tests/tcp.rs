@@ -109,7 +109,10 @@ fn a_syn_may_be_repeated_and_what_follows_must_fit_the_last_one() {
     assert_eq!(story.out(&segment(SYN, 100, 0)), FIRST);
     // The virtual machine was started again.
     assert_eq!(story.out(&segment(SYN, 70_000, 0)), FIRST);
-    assert_eq!(story.back(&segment(SYN | ACK, 500, 101)), INVALID);
+    // An answer to the first is old, and not one that anything follows from.
+    assert_eq!(story.back(&segment(SYN | ACK, 500, 101)), ANSWER);
+    assert_eq!(lasts(&story), 120);
+    assert_eq!(story.back(&segment(SYN | ACK, 500, 70_002)), INVALID);
     assert_eq!(story.back(&segment(SYN | ACK, 500, 70_001)), ANSWER);
     // And once more, unanswered before: it belongs to the connection.
     assert_eq!(story.out(&segment(SYN, 70_000, 0)), FURTHER);
@@ -143,13 +146,22 @@ fn a_reset_closes_in_every_state() {
     assert_eq!(story.out(&segment(SYN, 100, 0)), FIRST);
     // Nobody listens (RFC 9293 section 3.5.2).
     assert_eq!(story.back(&segment(RST | ACK, 0, 101)), ANSWER);
-    assert_eq!(lasts(&story), 10);
+    assert_eq!(story.count(), 0);
+    assert_eq!(story.back(&segment(RST | ACK, 0, 101)), INVALID, "there never was a connection");
     // It tries again.
     assert_eq!(story.out(&segment(SYN, 700, 0)), FIRST);
     assert_eq!(lasts(&story), 120);
 
     // Whoever sent the SYN may take it back, without knowing what it was.
     assert_eq!(story.out(&segment(RST, 0, 0)), FIRST);
+    assert_eq!(story.count(), 0);
+    assert_eq!(story.back(&segment(SYN | ACK, 9, 701)), INVALID, "it comes too late");
+
+    // Once there was an answer what is on its way is waited for.
+    let mut story = Story::new();
+    assert_eq!(story.out(&segment(SYN, 100, 0)), FIRST);
+    assert_eq!(story.back(&segment(SYN | ACK, 500, 101)), ANSWER);
+    assert_eq!(story.out(&segment(RST, 101, 0)), FURTHER);
     assert_eq!(lasts(&story), 10);
 
     let mut story = connected(Story::new());
@@ -169,8 +181,29 @@ fn a_reset_out_of_the_window_closes_nothing() {
     // In reply to the SYN it must acknowledge that.
     let mut story = Story::new();
     assert_eq!(story.out(&segment(SYN, 100_000, 0)), FIRST);
-    assert_eq!(story.back(&segment(RST | ACK, 0, 7)), INVALID);
+    assert_eq!(story.back(&segment(RST | ACK, 0, 100_002)), INVALID);
+    assert_eq!(story.back(&segment(RST | ACK, 0, 7)), ANSWER, "it is about an older one");
     assert_eq!(lasts(&story), 120);
+}
+
+/// Its receiver has it already, and says so.
+#[test]
+fn what_is_too_old_for_the_window_belongs_to_the_connection_and_changes_nothing() {
+    let fresh = connected(Story::new());
+    for (sequence, acknowledged, is_old) in [
+        (501u32.wrapping_sub(1000), 101, false),
+        (501u32.wrapping_sub(1001), 101, true),
+        (501, 101u32.wrapping_sub(66_000), false),
+        (501, 101u32.wrapping_sub(66_001), true),
+    ] {
+        let mut story = fresh.clone();
+        story.wait(100);
+        assert_eq!(story.back(&segment(ACK, sequence, acknowledged)), ANSWER);
+        assert_eq!(story.port.flows == fresh.port.flows, is_old, "{sequence} {acknowledged}");
+        let mut story = fresh.clone();
+        assert_eq!(story.back(&segment(RST | ACK, sequence, acknowledged)), ANSWER);
+        assert_eq!(lasts(&story), if is_old { 432_000 } else { 10 });
+    }
 }
 
 #[test]
@@ -182,14 +215,9 @@ fn what_is_out_of_the_window_is_invalid() {
     assert_eq!(answer(&full(501)), ANSWER);
     assert_eq!(answer(&full(1501)), ANSWER);
     assert_eq!(answer(&full(1502)), INVALID);
-    // What was on its way before, and is no more.
-    assert_eq!(answer(&segment(ACK, 501u32.wrapping_sub(1000), 101)), ANSWER);
-    assert_eq!(answer(&segment(ACK, 501u32.wrapping_sub(1001), 101)), INVALID);
-    // What was not sent cannot be acknowledged, nor what was long ago.
+    // What was not sent cannot be acknowledged.
     assert_eq!(answer(&segment(ACK, 501, 102)), INVALID);
     assert_eq!(answer(&segment(ACK, 501, 101)), ANSWER);
-    assert_eq!(answer(&segment(ACK, 501, 101u32.wrapping_sub(66_000))), ANSWER);
-    assert_eq!(answer(&segment(ACK, 501, 101u32.wrapping_sub(66_001))), INVALID);
     // What was invalid has changed nothing.
     let mut story = fresh.clone();
     story.wait(100);
@@ -246,13 +274,12 @@ fn ports_are_used_again_after_a_close() {
 }
 
 #[test]
-fn a_new_connection_that_may_not_be_leaves_the_old_one() {
+fn a_new_connection_that_may_not_be_leaves_nothing_of_the_old_one() {
     let mut story = closed();
-    let before = story.clone();
     story.policy = Story::with(vec![state(connection::NEW, Verdict::Drop)]).policy;
     assert_eq!(story.back(&segment(SYN, 0x9000_0000, 0)), FIRST);
-    assert_eq!(story.port.flows, before.port.flows);
-    assert_eq!(story.back(&segment(FIN | ACK, 501, 102)), ANSWER);
+    assert_eq!(story.count(), 0);
+    assert_eq!(story.back(&segment(FIN | ACK, 501, 102)), INVALID);
 }
 
 #[test]
@@ -273,8 +300,9 @@ fn an_acknowledgement_in_place_of_an_answer_is_left_to_the_virtual_machine() {
     let mut story = Story::new();
     assert_eq!(story.out(&segment(SYN, 100, 0)), FIRST);
     assert_eq!(story.back(&segment(ACK, 9999, 7777)), ANSWER);
-    // It was no answer.
-    assert_eq!(story.out(&segment(SYN, 100, 0)), FIRST);
+    // It was no answer that says anything, but one.
+    assert_eq!(story.out(&segment(SYN, 100, 0)), FURTHER);
+    assert_eq!(lasts(&story), 120);
 }
 
 #[test]
