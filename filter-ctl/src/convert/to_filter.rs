@@ -533,6 +533,9 @@ impl Case<'_> {
                      the same the other way round"
                     .to_owned())
             }
+            Condition::PacketRate(_) | Condition::ByteRate(_) | Condition::ConnectionRate(_) => {
+                Err("a filter has no rates".to_owned())
+            }
             Condition::NdTarget(_) | Condition::NdLinkLayer(_) => {
                 Err("a filter does not ask for what neighbour discovery says".to_owned())
             }

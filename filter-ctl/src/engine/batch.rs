@@ -11,7 +11,7 @@ use super::planned::Planned;
 use super::{EngineError, fail_open};
 use crate::compile::Image;
 use crate::datapath::{Datapath, FlowSpec, LimitSpec, PortSpec, Prepared, Recheck, Retired};
-use crate::policy::{Gate, LimitKey, Measure, Policy, Rule, RuleKind};
+use crate::policy::{Gate, LimitKey, Measure, Policy, Rate, Rule, RuleKind};
 use crate::store::{Applied, Binding, Folders, PortState, RuleState, StoreError};
 
 /// A port whose next policy is written, and not yet in force.
@@ -246,12 +246,14 @@ fn counters(rules: &[Rule], current: Option<&Applied>) -> Vec<Option<u32>> {
     rules.iter().enumerate().map(counter).collect()
 }
 
-/// The limits of a policy: what tells each from the others, and where it goes on.
+/// The limits of a policy: what tells each from the others, and where it goes on. Buckets hold times, not tokens: at
+/// another rate these would be others.
 pub(super) fn limits(policy: &Policy, current: Option<&Applied>) -> (Vec<String>, Vec<LimitSpec>) {
     let limit = |(key, gate): (LimitKey, &Gate)| {
         let &Gate::Rate { measure, rate, burst, .. } = gate else { return None };
         let rule = policy.rules.get(key.rule as usize)?;
-        let name = format!("{} {}", rule.identity, measure_name(measure));
+        let Rate { amount, seconds } = rate;
+        let name = format!("{} {} {amount}/{seconds}s", rule.identity, measure_name(measure));
         let bucket = current.and_then(|current| current.limits.get(&name)).copied();
         Some((name, LimitSpec { bucket, measure, rate, burst }))
     };

@@ -32,6 +32,8 @@ pub enum Problem {
     Alone(HeaderField),
     #[error("stands beside ARP fields, but no packet is ARP and IP; make two entries of it")]
     ArpAndIp,
+    #[error("stands beside ARP fields, but such packets begin no connection; take one of the two out")]
+    ArpAndConnections,
     #[error("is neither `arp` nor `rarp`, but the entry asks for ARP fields; take one of the two out")]
     EtherTypeNotArp,
     #[error("is neither `ipv4` nor `ipv6`, but the entry asks for IP fields; take one of the two out")]
@@ -102,6 +104,9 @@ impl Conditions {
         let ip = self.iter().find(|condition| condition.field().filter() == Filter::Ip);
         if arp && let Some(ip) = ip {
             return wrong(ip.field(), Role::Values, Problem::ArpAndIp);
+        }
+        if arp && self.get(HeaderField::ConnectionRate).is_some() {
+            return wrong(HeaderField::ConnectionRate, Role::Values, Problem::ArpAndConnections);
         }
         let Some(Condition::EtherType(kinds)) = self.get(HeaderField::EtherType) else { return Ok(()) };
         if arp && !some(kinds, |kind| matches!(*kind, EtherType::ARP | EtherType::RARP)) {

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use super::{
     ArpOpcode, Conflict, ConnectionDirection, ConnectionState, Dscp, EtherType, Filter, HardwareType,
     HeaderField, IcmpCode, IcmpType, IpNetwork, IpProtocol, IpVersion, MacAddr, Port, Priority, Problem,
-    Role, SetName, Term, Value, ValueError, VlanId,
+    RateMatch, Role, SetName, Term, Value, ValueError, VlanId,
 };
 
 /// MAC addresses that a field may have.
@@ -43,14 +43,16 @@ macro_rules! conditions {
         masked { $($(#[$masked_doc:meta])* $masked:ident($match:ident),)+ }
         ports { $($(#[$port_doc:meta])* $port:ident,)+ }
         sets { $($(#[$set_doc:meta])* $set:ident,)+ }
+        rates { $($(#[$rate_doc:meta])* $rate:ident,)+ }
     ) => {
-        /// A condition: a field holds one of some values, or something of the packet is in a set.
+        /// A condition: a field holds one of some values, something of the packet is in a set, or a rate is kept to.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Condition {
             $($(#[$list_doc])* $list(Vec<Term<$value>>),)+
             $($(#[$masked_doc])* $masked($match),)+
             $($(#[$port_doc])* $port(PortMatch),)+
             $($(#[$set_doc])* $set(Term<SetName>),)+
+            $($(#[$rate_doc])* $rate(RateMatch),)+
             /// IP version.
             IpVersion(IpVersion),
         }
@@ -63,11 +65,12 @@ macro_rules! conditions {
                     $(Self::$masked(_) => HeaderField::$masked,)+
                     $(Self::$port(_) => HeaderField::$port,)+
                     $(Self::$set(_) => HeaderField::$set,)+
+                    $(Self::$rate(_) => HeaderField::$rate,)+
                     Self::IpVersion(_) => HeaderField::IpVersion,
                 }
             }
 
-            /// Reads a condition from the texts of its elements: its values, and its mask or last port. The
+            /// Reads a condition from the texts of its elements: its values, and its mask, last port or burst. The
             /// error says which of them is wrong.
             pub fn read(
                 field: HeaderField,
@@ -91,6 +94,16 @@ macro_rules! conditions {
                     $(HeaderField::$set => {
                         Self::$set(text.trim_matches(BLANK).parse().map_err(wrong(Role::Values))?)
                     })+
+                    $(HeaderField::$rate => {
+                        if let (None, Some(burst)) = (values, second) {
+                            let expected = format!("`{}` beside it", field.element(Role::Values));
+                            return Err((Role::Burst, ValueError::new(burst, expected)));
+                        }
+                        Self::$rate(RateMatch {
+                            rate: text.parse().map_err(wrong(Role::Values))?,
+                            burst: read_one(second).map_err(wrong(Role::Burst))?,
+                        })
+                    })+
                     HeaderField::IpVersion => {
                         Self::IpVersion(text.parse().map_err(wrong(Role::Values))?)
                     }
@@ -109,6 +122,8 @@ macro_rules! conditions {
                     $((Self::$port(ports), Role::Values) => write_list(&ports.any_of),)+
                     $((Self::$port(ports), Role::End) => ports.end.as_ref().map(ToString::to_string),)+
                     $((Self::$set(name), Role::Values) => Some(name.to_string()),)+
+                    $((Self::$rate(limit), Role::Values) => Some(limit.rate.to_string()),)+
+                    $((Self::$rate(limit), Role::Burst) => limit.burst.as_ref().map(ToString::to_string),)+
                     (Self::IpVersion(version), Role::Values) => Some(version.to_string()),
                     _ => None,
                 }
@@ -121,7 +136,17 @@ macro_rules! conditions {
                     $(Self::$masked(values) => values.any_of.is_empty(),)+
                     $(Self::$port(ports) => ports.any_of.is_empty(),)+
                     $(Self::$set(_) => false,)+
+                    $(Self::$rate(_) => false,)+
                     Self::IpVersion(_) => false,
+                }
+            }
+
+            /// Whether it is a gate: what it asks is not in the packet alone.
+            pub const fn is_gate(&self) -> bool {
+                match self {
+                    $(Self::$set(_) => true,)+
+                    $(Self::$rate(_) => true,)+
+                    _ => false,
                 }
             }
 
@@ -204,6 +229,14 @@ conditions! {
         DstAddressSet,
         /// A set of addresses with ports: the destination address and the destination port.
         DstAddressPortSet,
+    }
+    rates {
+        /// Packets.
+        PacketRate,
+        /// Bytes.
+        ByteRate,
+        /// Connections that begin.
+        ConnectionRate,
     }
 }
 

@@ -70,11 +70,17 @@ pub enum HeaderField {
     ConnectionState,
     /// Which way the packet goes in its connection.
     ConnectionDirection,
+    /// How many packets may come.
+    PacketRate,
+    /// How many bytes may come.
+    ByteRate,
+    /// How many connections may begin.
+    ConnectionRate,
 }
 
 impl HeaderField {
     /// All fields, in order.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::SrcMac,
         Self::SrcMacSet,
         Self::DstMac,
@@ -106,6 +112,9 @@ impl HeaderField {
         Self::NdLinkLayer,
         Self::ConnectionState,
         Self::ConnectionDirection,
+        Self::PacketRate,
+        Self::ByteRate,
+        Self::ConnectionRate,
     ];
 
     /// The filter it belongs to.
@@ -136,11 +145,13 @@ pub enum Filter {
     Arp,
     /// IP and what is above it.
     Ip,
+    /// How much may match.
+    Limit,
 }
 
 impl Filter {
     /// All filters, in order.
-    pub const ALL: [Self; 3] = [Self::Ethernet, Self::Arp, Self::Ip];
+    pub const ALL: [Self; 4] = [Self::Ethernet, Self::Arp, Self::Ip, Self::Limit];
 
     /// The name of its element.
     pub const fn name(self) -> &'static str {
@@ -148,12 +159,13 @@ impl Filter {
             Self::Ethernet => "Hdr8021Filter",
             Self::Arp => "ARPFilter",
             Self::Ip => "IPHeadersFilter",
+            Self::Limit => "LimitFilter",
         }
     }
 
     /// Whether the DMTF defines it.
     pub const fn is_standard(self) -> bool {
-        !matches!(self, Self::Arp)
+        !matches!(self, Self::Arp | Self::Limit)
     }
 }
 
@@ -166,6 +178,8 @@ pub enum Role {
     Mask,
     /// The last port of a range.
     End,
+    /// How much may come at once.
+    Burst,
 }
 
 /// An element that says something of a field.
@@ -185,7 +199,7 @@ pub struct Element {
 
 /// Shorthand for the table below.
 const fn element(name: &'static str, filter: Filter, field: HeaderField, role: Role) -> Element {
-    let is_standard = !matches!(filter, Filter::Arp)
+    let is_standard = !matches!(filter, Filter::Arp | Filter::Limit)
         && !matches!(
             field,
             HeaderField::IcmpType
@@ -206,10 +220,10 @@ const fn element(name: &'static str, filter: Filter, field: HeaderField, role: R
 
 impl Element {
     /// All elements, in canonical order.
-    pub const ALL: [Self; 38] = {
-        use Filter::{Arp, Ethernet, Ip};
+    pub const ALL: [Self; 44] = {
+        use Filter::{Arp, Ethernet, Ip, Limit};
         use HeaderField as F;
-        use Role::{End, Mask, Values};
+        use Role::{Burst, End, Mask, Values};
         [
             element("HdrSrcMACAddr8021", Ethernet, F::SrcMac, Values),
             element("HdrSrcMACMask8021", Ethernet, F::SrcMac, Mask),
@@ -249,6 +263,12 @@ impl Element {
             element("HdrNDLinkLayerMask", Ip, F::NdLinkLayer, Mask),
             element("ConnectionState", Ip, F::ConnectionState, Values),
             element("ConnectionDirection", Ip, F::ConnectionDirection, Values),
+            element("PacketRate", Limit, F::PacketRate, Values),
+            element("PacketBurst", Limit, F::PacketRate, Burst),
+            element("ByteRate", Limit, F::ByteRate, Values),
+            element("ByteBurst", Limit, F::ByteRate, Burst),
+            element("ConnectionRate", Limit, F::ConnectionRate, Values),
+            element("ConnectionBurst", Limit, F::ConnectionRate, Burst),
         ]
     };
 }

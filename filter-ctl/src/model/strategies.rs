@@ -132,6 +132,15 @@ fn condition(field: HeaderField) -> BoxedStrategy<Condition> {
             .prop_map(condition)
             .boxed()
     };
+    let rate = |condition: fn(RateMatch) -> Condition| {
+        let amount = || (1..1000u64, select(vec![1, 1_000, 1_000_000, 1_000_000_000u64]));
+        let amount = move || amount().prop_filter_map("amount", |(number, unit)| Amount::new(number * unit));
+        let rate = (amount(), select(&TimeUnit::ALL[..])).prop_map(|(amount, unit)| Rate { amount, unit });
+        (term(rate), option::of(term(amount())))
+            .prop_map(|(rate, burst)| RateMatch { rate, burst })
+            .prop_map(condition)
+            .boxed()
+    };
     match field {
         HeaderField::SrcMac => mac_match().prop_map(Condition::SrcMac).boxed(),
         HeaderField::DstMac => mac_match().prop_map(Condition::DstMac).boxed(),
@@ -161,6 +170,9 @@ fn condition(field: HeaderField) -> BoxedStrategy<Condition> {
         HeaderField::SrcAddressPortSet => set(Condition::SrcAddressPortSet),
         HeaderField::DstAddressSet => set(Condition::DstAddressSet),
         HeaderField::DstAddressPortSet => set(Condition::DstAddressPortSet),
+        HeaderField::PacketRate => rate(Condition::PacketRate),
+        HeaderField::ByteRate => rate(Condition::ByteRate),
+        HeaderField::ConnectionRate => rate(Condition::ConnectionRate),
         HeaderField::NdTarget => terms(network()).prop_map(Condition::NdTarget).boxed(),
         HeaderField::ConnectionState => {
             let state = select(&ConnectionState::NAMES[..]).prop_map(|(_, state)| state);
@@ -304,7 +316,7 @@ proptest! {
     #[test]
     fn conditions_round_trip(conditions in conditions()) {
         for condition in &conditions {
-            let second = condition.text(Role::Mask).or_else(|| condition.text(Role::End));
+            let second = [Role::Mask, Role::End, Role::Burst].into_iter().find_map(|role| condition.text(role));
             let again =
                 Condition::read(condition.field(), condition.text(Role::Values).as_deref(), second.as_deref());
             prop_assert_eq!(again.as_ref(), Ok(condition));

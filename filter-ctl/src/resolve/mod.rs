@@ -341,7 +341,7 @@ impl Resolver<'_> {
                     }
                     let tests = tests_of::tests_of(&entry.conditions, scope)
                         .map_err(|message| error_at(&profile.name, entry.location, message))?;
-                    let gates = tests_of::gates_of(&entry.conditions, scope, self.library)
+                    let gates = tests_of::gates_of(&entry.conditions, rule, scope, self.library)
                         .map_err(|message| error_at(&profile.name, entry.location, message))?;
                     let when = tests.into_iter().map(When::Is).collect();
                     let then = match (entry.action, accept) {

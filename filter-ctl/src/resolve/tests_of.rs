@@ -8,9 +8,9 @@ use super::scope::{Scope, ThisIp, ThisMac};
 use super::{Library, sets};
 use crate::model::{
     Condition, Conditions, ConnectionDirection, ConnectionState, EtherType, Filter, HeaderField, IpMatch,
-    IpNetwork, MacAddr, MacMatch, Port, PortMatch, SetKind, SetName, Term, Value, Variable,
+    IpNetwork, MacAddr, MacMatch, Port, PortMatch, Rate, RateMatch, SetKind, SetName, Term, Value, Variable,
 };
-use crate::policy::{Atom, Element, Field, Gate, Side, Test};
+use crate::policy::{self, Atom, Element, Field, Gate, Measure, Side, Test};
 
 /// All 48 bits of a MAC address.
 const ALL_MAC: u64 = 0xffff_ffff_ffff;
@@ -24,30 +24,51 @@ pub(super) fn tests_of(conditions: &Conditions, scope: &Scope) -> Result<Vec<Tes
         tests.push(Test::number(Field::EtherType, arp));
     }
     // Neighbour discovery is part of ICMPv6: the fields exist nowhere else.
-    // What is asked of sets are no tests: see `gates_of`.
-    for condition in conditions.iter().filter(|condition| condition.set().is_none()) {
+    // Gates are no tests: see `gates_of`.
+    for condition in conditions.iter().filter(|condition| !condition.is_gate()) {
         let test = test_of(condition, scope).map_err(|error| format!("{}: {error}", condition.field()))?;
         tests.push(test);
     }
     Ok(tests)
 }
 
-/// The gates that say yes where all that an entry asks of sets holds. The error says what is wrong with which field.
+/// The gates that say yes where all that an entry asks of sets holds and its limits are kept to. `rule` is the entry's.
+/// The error says what is wrong with which field.
 pub(super) fn gates_of(
     conditions: &Conditions,
+    rule: u32,
     scope: &Scope,
     library: &dyn Library,
 ) -> Result<Vec<Gate>, String> {
     let mut gates = Vec::new();
+    // Limits stand behind all else: a packet that something else keeps from matching takes nothing.
     for condition in conditions {
-        let Some(term) = condition.set() else { continue };
-        let gate = gate_of(condition, term, scope, library);
+        let rate = |measure, limit| rate_of(limit, rule, measure, scope);
+        let gate = match condition {
+            Condition::PacketRate(limit) => rate(Measure::Packets, limit),
+            Condition::ByteRate(limit) => rate(Measure::Bytes, limit),
+            Condition::ConnectionRate(limit) => rate(Measure::Connections, limit),
+            _ => match condition.set() {
+                Some(term) => set_gate_of(condition, term, scope, library),
+                None => continue,
+            },
+        };
         gates.push(gate.map_err(|error| format!("{}: {error}", condition.field()))?);
     }
     Ok(gates)
 }
 
-fn gate_of(
+fn rate_of(limit: &RateMatch, rule: u32, measure: Measure, scope: &Scope) -> Result<Gate, String> {
+    let rate: Rate = one(&limit.rate, scope)?;
+    let burst = match &limit.burst {
+        Some(burst) => one(burst, scope)?.number(),
+        None => rate.default_burst(),
+    };
+    let rate = policy::Rate { amount: rate.amount.number(), seconds: rate.unit.seconds() };
+    Ok(Gate::Rate { rule, measure, rate, burst })
+}
+
+fn set_gate_of(
     condition: &Condition,
     term: &Term<SetName>,
     scope: &Scope,
@@ -126,7 +147,10 @@ fn test_of(condition: &Condition, scope: &Scope) -> Result<Test, String> {
         | Condition::SrcAddressSet(_)
         | Condition::SrcAddressPortSet(_)
         | Condition::DstAddressSet(_)
-        | Condition::DstAddressPortSet(_) => return Err("a set is asked for by a gate".to_owned()),
+        | Condition::DstAddressPortSet(_)
+        | Condition::PacketRate(_)
+        | Condition::ByteRate(_)
+        | Condition::ConnectionRate(_) => return Err("it is a gate".to_owned()),
     })
 }
 

@@ -9,6 +9,7 @@ mod flows;
 mod import;
 mod learning;
 mod leases;
+mod limits;
 mod many;
 mod neighbours;
 mod nwfilter;

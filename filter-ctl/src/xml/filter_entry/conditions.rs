@@ -43,7 +43,8 @@ impl<'a> Texts<'a> {
         let mut conditions = Vec::new();
         for field in HeaderField::ALL {
             let values = self.get(field, Role::Values);
-            let second = self.get(field, Role::Mask).or_else(|| self.get(field, Role::End));
+            let second =
+                [Role::Mask, Role::End, Role::Burst].into_iter().find_map(|role| self.get(field, role));
             if values.is_none() && second.is_none() {
                 continue;
             }

@@ -84,7 +84,7 @@ fn pool(form: Form, element: &Element) -> Result<Profile, XmlError> {
 }
 
 fn entry(form: Form, element: &Element) -> Result<Entry, XmlError> {
-    const EXPECTED: [Tag; 7] = [
+    const EXPECTED: [Tag; 8] = [
         Tag::Description,
         Tag::Action,
         Tag::RejectWith,
@@ -92,6 +92,7 @@ fn entry(form: Form, element: &Element) -> Result<Entry, XmlError> {
         Tag::Filter(Filter::Ethernet),
         Tag::Filter(Filter::Arp),
         Tag::Filter(Filter::Ip),
+        Tag::Filter(Filter::Limit),
     ];
     let (mut name, mut description, mut action, mut traffic) = (None, None, None, None);
     let mut answer: Option<(RejectWith, Location)> = None;

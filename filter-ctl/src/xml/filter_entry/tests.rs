@@ -121,7 +121,7 @@ fn errors_say_where_and_what() {
     assert_eq!(
         error(&pool("<FilterEntry>\n<Action>DROP</Action><Bogus/></FilterEntry>")),
         "2:22: found the element `Bogus` in no namespace in `FilterEntry`, expected one of: Description, Action, RejectWith, \
-         TrafficType, Hdr8021Filter, ARPFilter, IPHeadersFilter"
+         TrafficType, Hdr8021Filter, ARPFilter, IPHeadersFilter, LimitFilter"
     );
 }
 
