@@ -76,7 +76,7 @@ impl Limit {
     fn time(&self, weight: u64) -> u64 {
         let most = 1 << (self.shift >> Self::WEIGHT & 31);
         let weight = if weight > most { most } else { weight };
-        let time = weight * self.cost as u64;
+        let time = weight * u64::from(self.cost);
         if self.shift & Self::RIGHT == 0 { time << (self.shift & 63) } else { time >> (self.shift & 63) }
     }
 

@@ -130,7 +130,7 @@ fn connections_are_judged_by_the_policy_that_is_published() {
         assert_eq!((recheck.kept, recheck.cut()), (flows.len(), 0));
         datapath.abandon(died);
 
-        let accepts = |flow: &FlowState| flow.key.words[2] % 2 == 0;
+        let accepts = |flow: &FlowState| flow.key.words[2].is_multiple_of(2);
         let expected = flows.iter().filter(|flow| accepts(flow)).count();
         let prepared = test_port.prepare(datapath, policy, &image, port);
         let mut recheck = datapath.recheck(&prepared).expect("it can be read").expect("there are some");

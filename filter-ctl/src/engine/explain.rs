@@ -77,7 +77,9 @@ impl Explainer {
         let counters = vec![None; planned.shared.policy.rules.len()];
         // As for a port: rates are taken to be kept to.
         let (_, mut limits) = limits(&planned.shared.policy, None);
-        limits.iter_mut().for_each(|limit| limit.burst = u64::MAX >> 24);
+        for limit in &mut limits {
+            limit.burst = u64::MAX >> 24;
+        }
         let prepared = datapath.prepare(&PortSpec {
             ifindex: LOOPBACK,
             generation: 1,

@@ -533,7 +533,7 @@ fn sets_of_the_kernels_firewall_are_taken_over() {
     with_operator(FILTER_CTL, "set_ipset", |operator| {
         let ipset = |line: &str| {
             let done = Command::new("ipset").args(line.split_whitespace()).output();
-            done.map(|done| done.status.success()).unwrap_or(false)
+            done.is_ok_and(|done| done.status.success())
         };
         operator.ok("set create mine --type address");
         if !ipset("create kernel hash:ip") {
