@@ -127,9 +127,9 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     key.set(word::OWN, forget::<ANY_BITS>(bits as usize, zero) as u32);
     let key = &*key;
     let packet = Packet { key, parsed, direction };
-    let follows = record.fragments >> class as u32 & 1 != 0 && parsed.anomaly().is_none();
+    let follows = record.fragments >> class as u32 & 1 != 0;
     let fragment = if follows { key.get(word::FLAGS) } else { 0 };
-    let fragment = forget::<ANY_FRAGMENT>(fragment as usize, zero) as u32;
+    let mut fragment = forget::<ANY_FRAGMENT>(fragment as usize, zero) as u32;
     if fragment & flags::LATER_FRAGMENT != 0 {
         if let Some(rule) = effects.follow_fragment(&packet) {
             return Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) };
@@ -137,7 +137,10 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
         if record.flags & record_flags::STRICT != 0 {
             return Outcome::guard(DropReason::FragmentUnknown);
         }
+        // It is judged like any packet.
+        fragment = 0;
     }
+    let fragment = forget::<ANY_FRAGMENT>(fragment as usize, zero) as u32;
     let root = record.roots[class.root(direction)];
     let outcome = match short_walk(nodes, key, root, effects) {
         Ok(outcome) => outcome,
@@ -159,7 +162,7 @@ pub fn judge<N: Nodes + ?Sized, E: Effects>(
     {
         return Outcome::guard(reason);
     }
-    if fragment & flags::FRAGMENT != 0 && fragment & flags::LATER_FRAGMENT == 0 {
+    if fragment & flags::FRAGMENT != 0 {
         effects.note_fragment(&packet, rule);
     }
     outcome

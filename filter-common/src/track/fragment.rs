@@ -18,6 +18,10 @@ const ANY_OFFSET: i32 = 0x3ff;
 
 #[inline(always)]
 fn key<F: Frame>(frame: &F, seen: &Seen<'_>, class: Class) -> Option<FlowKey> {
+    // What has something wrong with it follows nothing, and nothing follows it.
+    if seen.parsed.anomaly().is_some() {
+        return None;
+    }
     let at = seen.parsed.identification()?;
     let version = if class.is_ipv4() { 4 } else { 6 };
     let mut key = FlowKey::new(seen.key, seen.direction, version, 0, 0);
