@@ -42,7 +42,7 @@ impl Keeper {
     const ALL: [Self; 2] = [Self::Kernel, Self::Filter];
     const OURS: [Self; 1] = [Self::Filter];
     /// Those that can be told how long connections live.
-    const TIMED: [Self; 1] = [Self::Kernel];
+    const TIMED: [Self; 2] = [Self::Kernel, Self::Filter];
 }
 
 impl fmt::Display for Keeper {
@@ -71,6 +71,15 @@ pub enum Timeout {
 }
 
 impl Timeout {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::TcpEstablished => "tcp-established",
+            Self::TcpClose => "tcp-close",
+            Self::UdpStream => "udp-stream",
+            Self::Udp => "udp",
+        }
+    }
+
     const fn kernel_name(self) -> &'static str {
         match self {
             Self::TcpEstablished => "tcp_timeout_established",
@@ -137,6 +146,9 @@ impl Story<'_> {
                 let file = self.operator.file("follows.xml", filter(FOLLOWS));
                 self.operator.ok(&format!("define {file}"));
                 self.attach(PORT, ADDRESSES);
+                for (timeout, seconds) in timeouts {
+                    self.operator.ok(&format!("timeouts set {}={seconds}", timeout.name()));
+                }
             }
         }
     }
