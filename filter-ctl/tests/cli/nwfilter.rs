@@ -173,7 +173,7 @@ fn what_libvirt_reads_otherwise_is_refused_or_told() {
     operator.fails(&format!("create {mask}"), 5);
     warned(&operator, &format!("create --lenient {mask}"));
     assert!(operator.ok("dumpxml mask").contains("<tcp srcipmask='24'/>"));
-    assert_eq!(operator.json("list").as_array().unwrap().len(), 39, "no file is damaged");
+    assert_eq!(operator.json("list").as_array().unwrap().len(), 40, "no file is damaged");
     let edit = |line: &str| operator.run_with(line, "", &[("EDITOR", "sed -i s/24/25/")]);
     assert_eq!(edit("edit mask --strict").code, 5);
     let done = edit("edit mask");
