@@ -14,15 +14,13 @@ use filter_common::time::Tick;
 use filter_common::track::{
     self, Bucket, Flow, FlowKey, FlowTable, FlowTables, FlowWords, Placed, Seen, Segment, Settings, batch,
 };
-use filter_common::{Direction, DropReason, Frame, Key, PortRecord};
+use filter_common::{Direction, DropReason, Key, PortRecord};
 
 use crate::maps;
 use crate::skb::SkbFrame;
 
 /// The tables of all ports.
-struct Tables {
-    skb: *mut __sk_buff,
-}
+struct Tables;
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -76,7 +74,7 @@ pub extern "C" fn filter_find_room(key: *const Key, record: *const PortRecord, f
     let Some(seen) = seen(key, record, 0, Direction::Out) else { return track::room::NONE };
     // SAFETY: the verifier checks that callers pass memory of that size, or null.
     let Some(flow) = (unsafe { flow.as_ref() }) else { return track::room::NONE };
-    track::find_room(&Tables { skb: core::ptr::null_mut() }, &seen, flow)
+    track::find_room(&Tables, &seen, flow)
 }
 
 /// [`track::bring`]: 1 where a flow was brought.
@@ -90,7 +88,7 @@ pub extern "C" fn filter_bring(
     way: u32,
 ) -> u32 {
     let Some(seen) = seen(key, record, parsed, direction(way)) else { return 0 };
-    u32::from(track::bring(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb }))
+    u32::from(track::bring(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables))
 }
 
 /// [`track::in_window`]. `flow` is a place in a table; `facts` has the flow's state in its upper half.
@@ -150,7 +148,7 @@ pub extern "C" fn filter_put(
     // SAFETY: the verifier checks that callers pass memory of that size, or null.
     let Some(flow) = (unsafe { flow.as_ref() }) else { return batch::outcome::NO_ROOM };
     let Some(seen) = seen(key, record, 0, Direction::Out) else { return batch::outcome::NO_ROOM };
-    let tables = Tables { skb: core::ptr::null_mut() };
+    let tables = Tables;
     let done = if op == u32::from(batch::op::BRING) {
         track::bring_flow(&tables, &seen, &flow.key())
     } else {
@@ -179,7 +177,7 @@ pub extern "C" fn filter_track(
     let Some(seen) = seen(key, record, parsed, direction(way)) else {
         return filter_common::connection::INVALID;
     };
-    track::track(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb })
+    track::track(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables)
 }
 
 /// [`track::track_rare`], likewise.
@@ -195,7 +193,7 @@ pub extern "C" fn filter_rare(
     let Some(seen) = seen(key, record, parsed, direction(way)) else {
         return filter_common::connection::INVALID;
     };
-    track::track_rare(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb })
+    track::track_rare(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables)
 }
 
 /// A rule, and which way the packet goes that it has passed.
@@ -219,7 +217,7 @@ pub extern "C" fn filter_begin(
         return DropReason::FlowTableFull as u32;
     };
     let frame = SkbFrame::linear(&TcContext::new(skb));
-    number(track::begin(&frame, &seen, (counter >> 1) as u32, &Tables { skb }))
+    number(track::begin(&frame, &seen, (counter >> 1) as u32, &Tables))
 }
 
 /// [`track::note_fragment`]: 0, or the number of the reason why the packet is dropped.
@@ -239,7 +237,7 @@ pub extern "C" fn filter_note(
         &SkbFrame::linear(&TcContext::new(skb)),
         &seen,
         (rule >> 1) as u32,
-        &Tables { skb },
+        &Tables,
     ))
 }
 
@@ -265,7 +263,7 @@ pub extern "C" fn filter_follow(
     way: u32,
 ) -> u64 {
     let Some(seen) = seen(key, record, parsed, direction(way)) else { return NO_RULE };
-    match track::follow_fragment(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables { skb }) {
+    match track::follow_fragment(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables) {
         Some(rule) => u64::from(rule),
         None => NO_RULE,
     }

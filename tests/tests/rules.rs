@@ -248,8 +248,14 @@ fn sets_are_refused_on_every_element_in_both_modes() {
         if !one.xml.contains("drop") {
             continue;
         }
+        let incomplete = one.xml.contains("<all") && !one.xml.contains("ipsetflags");
         for mode in [Mode::Libvirt, Mode::Strict] {
             let parameters = Parameters { mode, ..port.clone() };
+            // libvirt asks nothing of a set without sides, and the reader says so.
+            if incomplete && mode == Mode::Libvirt {
+                resolve(profiles, std::slice::from_ref(&name), &parameters).expect(&one.xml);
+                continue;
+            }
             let refusal = resolve(profiles, std::slice::from_ref(&name), &parameters).expect_err(&one.xml);
             assert!(refusal.message.contains("`ipset`"), "{}: {refusal}", one.xml);
             refused += 1;

@@ -55,6 +55,8 @@ pub fn note_fragment<F: Frame, T: FlowTables>(
     let mut flow = Begun::new(seen, rule);
     flow.epoch = seen.record.generation;
     flow.timeout = timeout::FRAGMENT;
+    // Notes have no sides. Zeros in a row would be written by a call.
+    flow.side = [seen.now.0; 3];
     table::place(table, seen, &key, &flow)
 }
 
