@@ -209,7 +209,7 @@ pub fn identify<W: Words>(
     let number = forget::<15>(class as usize, zero) as u32;
     let packet = Packet { record, key, class: number, out, plain, mac, now };
     let learns = record.flags & (record_flags::LEARN_IP4 | record_flags::LEARN_IP6);
-    if number < Class::Ipv6Tcp as u32 || number == Class::Arp as u32 {
+    if number < Class::Ipv6Tcp as u32 || number == Class::Arp as u32 || number == Class::Rarp as u32 {
         if learns & record_flags::LEARN_IP4 != 0 {
             identify4(words, &packet, &mut identity);
         }
@@ -217,7 +217,8 @@ pub fn identify<W: Words>(
         if learns & record_flags::LEARN_IP6 != 0 {
             identify6(words, &packet, &mut identity);
         }
-    } else if learns != 0 && !knows_any(words, record, now) {
+    }
+    if number > Class::Arp as u32 && learns != 0 && !knows_any(words, record, now) {
         identity.reason = Some(DropReason::NotLearned);
     }
     identity
@@ -253,7 +254,7 @@ mod found {
     pub const ANY: i32 = 7;
 }
 
-/// The same of IPv4 and ARP.
+/// The same of IPv4 and ARP. RARP is compared as ARP is, and teaches nothing.
 #[inline(always)]
 fn identify4<W: Words>(words: &W, packet: &Packet<'_>, identity: &mut Identity) {
     let Packet { record, key, .. } = *packet;
@@ -289,6 +290,9 @@ fn identify4<W: Words>(words: &W, packet: &Packet<'_>, identity: &mut Identity) 
     }
     let bits = bits as u32;
     identity.own = bits;
+    if packet.class == Class::Rarp as u32 {
+        return;
+    }
     if packet.is_dhcp(Class::Ipv4Udp, 68, 67) {
         let trusted = packet.out || is_trusted4(record, source);
         if !trusted && !packet.any() {
