@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 
 use filter_common::{Direction, Verdict};
 use filter_ctl::compile::{Image, compile};
-use filter_ctl::datapath::LOOPBACK;
-use filter_ctl::model::{Body, MacAddr, Mode, ParameterText, ProfileName, Value as _};
+use filter_ctl::datapath::{LOOPBACK, hz};
+use filter_ctl::model::{Body, MacAddr, Mode, ParameterText, ProfileName, Timeouts, Value as _};
 use filter_ctl::policy::Policy;
-use filter_ctl::reference::{Port, judge};
+use filter_ctl::reference::{Flows, Port, Ticks, judge};
 use filter_ctl::resolve::{Parameters, resolve};
 use filter_ctl::store::Profiles;
 use filter_ctl::xml::{Reading, nwfilter};
@@ -162,6 +162,8 @@ fn the_loaded_program_does_what_trees_mean() {
         let sent = frames(rng, &tree, 60);
         for mode in MODES {
             let Some(Resolved { policy, image, mut port }) = resolved(&tree, mode, false) else { continue };
+            // The loaded program remembers first fragments.
+            port.flows = Some(Flows::new(Ticks::new(&Timeouts::default(), hz())));
             let prepared = TestPort::new(LOOPBACK).prepare(&mut datapath, &policy, &image, &port);
             let retired = datapath.publish(prepared);
             datapath.reclaim_at_once(retired.into_iter().collect());

@@ -57,6 +57,8 @@ pub fn note_fragment<F: Frame, T: FlowTables>(
     flow.timeout = timeout::FRAGMENT;
     // Notes have no sides. Zeros in a row would be written by a call.
     flow.side = [seen.now.0; 3];
+    // The identification may be used again before its last packet's note is over.
+    table::end(table, seen, &key);
     table::place(table, seen, &key, &flow)
 }
 

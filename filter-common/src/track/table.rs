@@ -151,6 +151,17 @@ pub(super) fn find_any<'t, T: FlowTables>(tables: &'t T, seen: &Seen<'_>, key: &
     Some(&bucket.flows[place])
 }
 
+/// Ends the flow with this key, if there is one, so that another one with the same key can take its place.
+#[inline(always)]
+pub(super) fn end<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) {
+    let Some(flow) = find_any(tables, seen, key) else { return };
+    let before = flow.state.get();
+    // Another flow may have taken the place since it was found; from here on its state would tell.
+    if is_of(flow, key) {
+        tables.exchange(&flow.state, before, before & !state::LIVE);
+    }
+}
+
 /// Moves a flow that is alive to the table that takes the place of the one it is in, if it is not there already. `false`:
 /// there is no such flow, or others were at it. An error: there is no room for it, and it stays where it is.
 #[inline(always)]
