@@ -233,12 +233,7 @@ pub extern "C" fn filter_note(
     let Some(seen) = seen(key, record, parsed, direction(rule as u32)) else {
         return DropReason::FlowTableFull as u32;
     };
-    number(track::note_fragment(
-        &SkbFrame::linear(&TcContext::new(skb)),
-        &seen,
-        (rule >> 1) as u32,
-        &Tables,
-    ))
+    number(track::note_fragment(&SkbFrame::linear(&TcContext::new(skb)), &seen, (rule >> 1) as u32, &Tables))
 }
 
 #[inline(always)]

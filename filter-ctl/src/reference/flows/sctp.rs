@@ -71,7 +71,8 @@ impl Association {
             return Step::Unfit;
         }
         if chunk.kind == chunk::INIT && self.state == State::Closed {
-            return Step::Over;
+            // What is cut off begins nothing, so it ends nothing either.
+            return if chunk.initiate_tag.is_some() { Step::Over } else { Step::Unfit };
         }
         // Once there is an association nobody changes its tags: whoever knows its ends could break it.
         let opening = matches!(self.state, State::Init | State::Cookie);
