@@ -117,6 +117,19 @@ pub extern "C" fn filter_learn_own(record: *const PortRecord, key: *const Key, t
     u32::from(learn::learn_own(&words, record, key, taught, now()))
 }
 
+/// What a function learns from, and with: the packet's bytes, what is known of the port, and the port.
+#[inline(always)]
+fn readable<'a>(
+    skb: *mut __sk_buff,
+    record: *const PortRecord,
+) -> Option<(SkbFrame, Shared, &'a PortRecord)> {
+    let ctx = TcContext::new(skb);
+    // SAFETY: as in `filter_identify`.
+    let record = unsafe { record.as_ref() }?;
+    let words = Shared::of(record)?;
+    if SkbFrame::make_readable(&ctx) { Some((SkbFrame::linear(&ctx), words, record)) } else { None }
+}
+
 /// [`learn::learn_dhcp4`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -126,14 +139,7 @@ pub extern "C" fn filter_learn_dhcp4(
     way: u32,
     parsed: u64,
 ) -> u32 {
-    let ctx = TcContext::new(skb);
-    // SAFETY: as in `filter_identify`.
-    let Some(record) = (unsafe { record.as_ref() }) else { return 0 };
-    let Some(words) = Shared::of(record) else { return 0 };
-    if !SkbFrame::make_readable(&ctx) {
-        return 0;
-    }
-    let frame = SkbFrame::linear(&ctx);
+    let Some((frame, words, record)) = readable(skb, record) else { return 0 };
     let from = Lesson { frame: &frame, words: &words, record, direction: direction(way), now: now() };
     learn::learn_dhcp4(&from, Parsed::from_word(parsed));
     0
@@ -148,17 +154,9 @@ pub extern "C" fn filter_learn_dhcp6(
     way: u32,
     parsed: u64,
 ) -> u32 {
-    let ctx = TcContext::new(skb);
-    // SAFETY: as in `filter_identify`.
-    let Some(record) = (unsafe { record.as_ref() }) else { return 0 };
-    let Some(words) = Shared::of(record) else { return 0 };
-    if !SkbFrame::make_readable(&ctx) {
-        return 0;
-    }
-    let frame = SkbFrame::linear(&ctx);
+    let Some((frame, words, record)) = readable(skb, record) else { return 0 };
     let from = Lesson { frame: &frame, words: &words, record, direction: direction(way), now: now() };
-    let Some((kind, found)) = learn::dhcp6_addresses(&from, Parsed::from_word(parsed)) else { return 0 };
-    learn::dhcp6_each(&from, &found, |[first, second], valid| {
+    learn::dhcp6_addresses(&from, Parsed::from_word(parsed), |kind, [first, second], valid| {
         filter_learn_lease6(record, kind, first, second, valid);
     });
     0
@@ -186,14 +184,7 @@ pub extern "C" fn filter_learn_lease6(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn filter_learn_router(skb: *mut __sk_buff, record: *const PortRecord, parsed: u64) -> u32 {
-    let ctx = TcContext::new(skb);
-    // SAFETY: as in `filter_identify`.
-    let Some(record) = (unsafe { record.as_ref() }) else { return 0 };
-    let Some(words) = Shared::of(record) else { return 0 };
-    if !SkbFrame::make_readable(&ctx) {
-        return 0;
-    }
-    let frame = SkbFrame::linear(&ctx);
+    let Some((frame, words, record)) = readable(skb, record) else { return 0 };
     let from = Lesson { frame: &frame, words: &words, record, direction: Direction::In, now: now() };
     learn::announced_prefixes(&from, Parsed::from_word(parsed), |prefix, valid| {
         filter_learn_prefix(record, prefix, valid);

@@ -2,7 +2,6 @@
 
 use crate::forget::forget;
 use crate::frame::{Block, Frame, Steps};
-use crate::learn::Found;
 
 pub(super) const SOLICIT: u32 = 1;
 pub(super) const REQUEST: u32 = 3;
@@ -29,21 +28,33 @@ pub(super) fn head<F: Frame>(frame: &F, start: usize, end: usize) -> Option<(u32
     Some((head >> 24, head & 0x00ff_ffff))
 }
 
-/// Walks the options of the message at `start`, and says where the addresses are that are assigned or named in it. `None`
-/// if anything is wrong with the options.
+/// Whether nothing is wrong with the options of the message at `start`, as far as they are read.
+#[inline(always)]
+pub(super) fn is_sound<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> bool {
+    let mut options = Options { each: |_, _| {}, offset: start + 4, end, through: 0, zero };
+    frame.walk(MAX_OPTIONS, &mut options);
+    options.through != 0 || options.offset == options.end
+}
+
+/// Calls `each` with the addresses that are assigned or named in the message at `start`, as a key has them, and for how
+/// many seconds each is valid.
 ///
 /// Options that reach further than [`MAX_HEADERS`](crate::MAX_HEADERS) are not read; those before them are.
 #[inline(always)]
-pub(super) fn addresses<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> Option<Found> {
-    let mut options = Options { found: Found::nothing(), offset: start + 4, end, through: 0, zero };
-    frame.walk(MAX_OPTIONS, &mut options);
-    (options.through != 0 || options.offset == options.end).then_some(options.found)
+pub(super) fn addresses<F: Frame>(
+    frame: &F,
+    start: usize,
+    end: usize,
+    zero: usize,
+    each: impl FnMut([u64; 2], u32),
+) {
+    frame.walk(MAX_OPTIONS, &mut Options { each, offset: start + 4, end, through: 0, zero });
 }
 
 /// Options for temporary and other addresses are walked into, not over, so that one loop is enough.
 #[repr(C)]
-struct Options {
-    found: Found,
+struct Options<E> {
+    each: E,
     offset: usize,
     end: usize,
     /// 1 if nothing was wrong as far as is read.
@@ -51,7 +62,7 @@ struct Options {
     zero: usize,
 }
 
-impl Steps for Options {
+impl<E: FnMut([u64; 2], u32)> Steps for Options<E> {
     #[inline(always)]
     fn step<F: Frame>(&mut self, frame: &F) -> bool {
         const NON_TEMPORARY: u32 = 3;
@@ -77,17 +88,19 @@ impl Steps for Options {
         if offset + 4 + length > end || length < fixed {
             return false;
         }
-        if code == ADDRESS {
-            self.found.push(offset + 4, self.zero);
-        }
         self.offset = offset + 4 + fixed;
+        if code == ADDRESS
+            && let Some((address, valid)) = address(frame, offset + 4)
+        {
+            (self.each)(address, valid);
+        }
         true
     }
 }
 
 /// The address at such a place, as a key has it, and for how many seconds it is valid.
 #[inline(always)]
-pub(super) fn address<F: Frame>(frame: &F, at: usize) -> Option<([u64; 2], u32)> {
+fn address<F: Frame>(frame: &F, at: usize) -> Option<([u64; 2], u32)> {
     let block = frame.block::<24>(at)?;
     let pair = |first: u32, second: u32| u64::from(first) | u64::from(second) << 32;
     let address = [pair(block.u32::<0>(), block.u32::<4>()), pair(block.u32::<8>(), block.u32::<12>())];

@@ -599,67 +599,6 @@ fn is_allowed6(record: &PortRecord, address: [u64; 2]) -> bool {
     allowed != 0
 }
 
-/// Where things are in a frame, the first eight of them.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Found {
-    count: usize,
-    places: [usize; Self::MOST],
-}
-
-impl Found {
-    const MOST: usize = 8;
-
-    /// Nothing yet.
-    #[inline(always)]
-    fn nothing() -> Self {
-        #[cfg(target_arch = "bpf")]
-        {
-            let mut found = core::mem::MaybeUninit::<Self>::uninit();
-            let words: *mut usize = found.as_mut_ptr().cast();
-            let mut at = 0;
-            while at <= Self::MOST {
-                #[allow(
-                    unsafe_code,
-                    reason = "a volatile store has no safe form, and plain ones become a call"
-                )]
-                // SAFETY: within the value, which has one word more than places.
-                unsafe {
-                    words.add(at).write_volatile(0);
-                }
-                at += 1;
-            }
-            #[allow(unsafe_code, reason = "all of it is written")]
-            // SAFETY: all words are written, and any bits are a value.
-            unsafe {
-                found.assume_init()
-            }
-        }
-        #[cfg(not(target_arch = "bpf"))]
-        Self { count: 0, places: [0; Self::MOST] }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, place: usize, zero: usize) {
-        if self.count < Self::MOST {
-            self.places[forget::<7>(self.count, zero)] = place;
-            self.count += 1;
-        }
-    }
-
-    /// Calls `each` with all of them, in their order.
-    #[inline(always)]
-    fn each(&self, zero: usize, mut each: impl FnMut(usize)) {
-        let mut at = 0;
-        while at < Self::MOST {
-            if at < self.count {
-                each(forget::<0x3ff>(self.places[at], zero));
-            }
-            at += 1;
-        }
-    }
-}
-
 /// What the data path has to learn from, and with.
 pub struct Lesson<'a, F, W> {
     /// The packet's bytes.
@@ -684,10 +623,10 @@ pub fn learn<F: Frame, W: Words>(from: &Lesson<'_, F, W>, parsed: Parsed, key: &
     if lesson & lesson::DHCP4 != 0 {
         learn_dhcp4(from, parsed);
     }
-    if lesson & lesson::DHCP6 != 0
-        && let Some((kind, found)) = dhcp6_addresses(from, parsed)
-    {
-        dhcp6_each(from, &found, |address, valid| learn_dhcp6(words, record, kind, address, valid, now));
+    if lesson & lesson::DHCP6 != 0 {
+        dhcp6_addresses(from, parsed, |kind, address, valid| {
+            learn_dhcp6(words, record, kind, address, valid, now);
+        });
     }
     if lesson & lesson::ROUTER != 0 {
         announced_prefixes(from, parsed, |prefix, valid| learn_prefix(words, record, prefix, valid, now));
@@ -780,14 +719,19 @@ pub fn learn_dhcp4<F: Frame, W: Words>(from: &Lesson<'_, F, W>, parsed: Parsed) 
     }
 }
 
-/// The kind of a message of DHCPv6, and where its addresses are, if there is something to do with them: [`learn_dhcp6`]
-/// does it. What the guest asks is remembered.
+/// Calls `each` with the kind of a message of DHCPv6, and with each address of it, as a key has them, and for how many
+/// seconds it is valid, if there is something to do with them: [`learn_dhcp6`] does it. What the guest asks is
+/// remembered.
 #[inline(always)]
-pub fn dhcp6_addresses<F: Frame, W: Words>(from: &Lesson<'_, F, W>, parsed: Parsed) -> Option<(u32, Found)> {
+pub fn dhcp6_addresses<F: Frame, W: Words>(
+    from: &Lesson<'_, F, W>,
+    parsed: Parsed,
+    mut each: impl FnMut(u32, [u64; 2], u32),
+) {
     let Lesson { frame, words, record, direction, now } = *from;
-    let zero = record.zero;
-    let (start, end) = datagram(frame, parsed, zero)?;
-    let (kind, transaction) = dhcp6::head(frame, start, end)?;
+    let zero = record.zero as usize;
+    let Some((start, end)) = datagram(frame, parsed, record.zero) else { return };
+    let Some((kind, transaction)) = dhcp6::head(frame, start, end) else { return };
     let out = direction as u32 == Direction::Out as u32;
     let known = match kind {
         dhcp6::SOLICIT | dhcp6::REQUEST | dhcp6::RENEW | dhcp6::REBIND | dhcp6::RELEASE | dhcp6::DECLINE => {
@@ -797,30 +741,20 @@ pub fn dhcp6_addresses<F: Frame, W: Words>(from: &Lesson<'_, F, W>, parsed: Pars
         _ => false,
     };
     // Nothing of a message counts that is not sound to its end.
-    if !known {
-        return None;
+    if !known || !dhcp6::is_sound(frame, start, end, zero) {
+        return;
     }
-    let found = dhcp6::addresses(frame, start, end, zero as usize)?;
-    match kind {
-        dhcp6::RELEASE | dhcp6::DECLINE => Some((kind, found)),
-        dhcp6::REPLY => {
-            table::answered(words, PENDING6, transaction, record.learning.hz, now).then_some((kind, found))
-        }
+    let counts = match kind {
+        dhcp6::RELEASE | dhcp6::DECLINE => true,
+        dhcp6::REPLY => table::answered(words, PENDING6, transaction, record.learning.hz, now),
         _ => {
             table::asked(words, PENDING6, transaction, now);
-            None
+            false
         }
+    };
+    if counts {
+        dhcp6::addresses(frame, start, end, zero, |address, valid| each(kind, address, valid));
     }
-}
-
-/// Calls `each` with the addresses of a message of DHCPv6, as a key has them, and for how many seconds each is valid.
-#[inline(always)]
-pub fn dhcp6_each<F: Frame, W>(from: &Lesson<'_, F, W>, found: &Found, mut each: impl FnMut([u64; 2], u32)) {
-    found.each(from.record.zero as usize, |at| {
-        if let Some((address, valid)) = dhcp6::address(from.frame, at) {
-            each(address, valid);
-        }
-    });
 }
 
 /// Learns what a message of DHCPv6 of this kind says of an address that is valid for so many seconds.
@@ -845,21 +779,13 @@ pub fn learn_dhcp6<W: Words>(
 /// Calls `each` with the prefixes that a router announces for addresses that stations make themselves, as a key has
 /// them, and for how many seconds each is valid.
 #[inline(always)]
-pub fn announced_prefixes<F: Frame, W>(
-    from: &Lesson<'_, F, W>,
-    parsed: Parsed,
-    mut each: impl FnMut(u64, u32),
-) {
+pub fn announced_prefixes<F: Frame, W>(from: &Lesson<'_, F, W>, parsed: Parsed, each: impl FnMut(u64, u32)) {
     let zero = from.record.zero as usize;
     let start = forget::<0x3ff>(parsed.headers(), zero);
     if start < 4 {
         return;
     }
-    router::prefixes(from.frame, start - 4, parsed.end(), zero).each(zero, |at| {
-        if let Some((prefix, valid)) = router::prefix(from.frame, at) {
-            each(prefix, valid);
-        }
-    });
+    router::prefixes(from.frame, start - 4, parsed.end(), zero, each);
 }
 
 /// Learns that a router announces a prefix, or, if it is valid for no time, that it does not any more.

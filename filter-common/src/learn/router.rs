@@ -2,31 +2,34 @@
 
 use crate::forget::forget;
 use crate::frame::{Block, Frame, Steps};
-use crate::learn::Found;
 
 /// All that an offset can be that is still read at, rounded up.
 const ANY_OFFSET: i32 = 0x3ff;
 /// How many options the guard lets a message have.
 const MAX_OPTIONS: u32 = 16;
 
-/// Walks the options of the advertisement whose ICMPv6 header is at `start`, and says where those are that announce a
-/// prefix.
+/// Calls `each` with the prefixes that the advertisement whose ICMPv6 header is at `start` announces for addresses that
+/// stations make themselves, as a key has them, and for how many seconds each is valid.
 #[inline(always)]
-pub(super) fn prefixes<F: Frame>(frame: &F, start: usize, end: usize, zero: usize) -> Found {
-    let mut options = Options { found: Found::nothing(), offset: start + 16, end, zero };
-    frame.walk(MAX_OPTIONS, &mut options);
-    options.found
+pub(super) fn prefixes<F: Frame>(
+    frame: &F,
+    start: usize,
+    end: usize,
+    zero: usize,
+    each: impl FnMut(u64, u32),
+) {
+    frame.walk(MAX_OPTIONS, &mut Options { each, offset: start + 16, end, zero });
 }
 
 #[repr(C)]
-struct Options {
-    found: Found,
+struct Options<E> {
+    each: E,
     offset: usize,
     end: usize,
     zero: usize,
 }
 
-impl Steps for Options {
+impl<E: FnMut(u64, u32)> Steps for Options<E> {
     #[inline(always)]
     fn step<F: Frame>(&mut self, frame: &F) -> bool {
         const PREFIX: u32 = 3;
@@ -39,10 +42,13 @@ impl Steps for Options {
         if length == 0 || offset + length > end {
             return false;
         }
-        if option.u8::<0>() == PREFIX && length == 32 {
-            self.found.push(offset, self.zero);
-        }
         self.offset = offset + length;
+        if option.u8::<0>() == PREFIX
+            && length == 32
+            && let Some((prefix, valid)) = prefix(frame, offset)
+        {
+            (self.each)(prefix, valid);
+        }
         self.offset <= ANY_OFFSET as usize
     }
 }
@@ -50,7 +56,7 @@ impl Steps for Options {
 /// The prefix in such an option, as a key has it, and for how many seconds it is valid; if stations make addresses of
 /// it (RFC 4862 section 5.5.3), which on Ethernet takes one of 64 bits.
 #[inline(always)]
-pub(super) fn prefix<F: Frame>(frame: &F, at: usize) -> Option<(u64, u32)> {
+fn prefix<F: Frame>(frame: &F, at: usize) -> Option<(u64, u32)> {
     const AUTONOMOUS: u32 = 0x40;
     let option = frame.block::<32>(at)?;
     let (valid, preferred) = (option.u32::<4>(), option.u32::<8>());
