@@ -1,8 +1,6 @@
 //! What a packet is to the connection that it belongs to.
 
-use std::fmt;
-use std::str::FromStr;
-
+use super::named::named;
 use super::{Value, ValueError};
 
 /// What a packet that is followed is to its connection, or that it is not followed.
@@ -50,36 +48,27 @@ impl ConnectionDirection {
     pub const NAMES: [(&'static str, Self); 2] = [("original", Self::Original), ("reply", Self::Reply)];
 }
 
-macro_rules! named {
-    ($type:ident, $expected:literal) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let name = Self::NAMES.iter().find(|(_, value)| value == self).map_or("", |(name, _)| name);
-                f.pad(name)
-            }
-        }
+const STATE: &str = "a state of connections: `new`, `established`, `related`, `invalid` or `untracked`";
+const DIRECTION: &str = "a direction of connections: `original` or `reply`";
 
-        impl FromStr for $type {
-            type Err = ValueError;
+named!(ConnectionState, STATE);
+named!(ConnectionDirection, DIRECTION);
 
-            fn from_str(text: &str) -> Result<Self, ValueError> {
-                let found = Self::NAMES.iter().find(|(name, _)| *name == text);
-                found.map(|(_, value)| *value).ok_or_else(|| ValueError::new(text, $expected))
-            }
-        }
+impl Value for ConnectionState {
+    const EXPECTED: &'static str = STATE;
 
-        impl Value for $type {
-            const EXPECTED: &'static str = $expected;
-
-            fn read(text: &str) -> Result<Self, ValueError> {
-                text.parse()
-            }
-        }
-    };
+    fn read(text: &str) -> Result<Self, ValueError> {
+        text.parse()
+    }
 }
 
-named!(ConnectionState, "a state of connections: `new`, `established`, `related`, `invalid` or `untracked`");
-named!(ConnectionDirection, "a direction of connections: `original` or `reply`");
+impl Value for ConnectionDirection {
+    const EXPECTED: &'static str = DIRECTION;
+
+    fn read(text: &str) -> Result<Self, ValueError> {
+        text.parse()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,7 @@ mod limit;
 mod mac;
 mod mode;
 mod name;
+mod named;
 mod number;
 pub mod nwfilter;
 mod profile;

@@ -1,12 +1,10 @@
 //! Rules of a filter.
 
-use std::fmt;
-use std::str::FromStr;
-
 use filter_common::Direction;
 
 use super::{Attribute, AttributeName, Literal, Protocol, Term};
-use crate::model::{Location, ValueError};
+use crate::model::named::named;
+use crate::model::Location;
 
 /// What a rule does with frames that match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,29 +54,6 @@ impl RuleDirection {
             Self::InOut => true,
         }
     }
-}
-
-macro_rules! named {
-    ($type:ident, $expected:literal) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let name = Self::NAMES.iter().find(|(_, value)| value == self).map_or("", |(name, _)| name);
-                f.pad(name)
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = ValueError;
-
-            fn from_str(text: &str) -> Result<Self, ValueError> {
-                Self::NAMES
-                    .iter()
-                    .find(|(name, _)| *name == text)
-                    .map(|(_, value)| *value)
-                    .ok_or_else(|| ValueError::new(text, $expected))
-            }
-        }
-    };
 }
 
 named!(RuleAction, "`accept`, `drop`, `reject`, `return` or `continue`");
