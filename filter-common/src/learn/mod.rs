@@ -213,10 +213,8 @@ pub fn identify<W: Words>(
         if learns & record_flags::LEARN_IP4 != 0 {
             identify4(words, &packet, &mut identity);
         }
-    } else if number < Class::Arp as u32 {
-        if learns & record_flags::LEARN_IP6 != 0 {
-            identify6(words, &packet, &mut identity);
-        }
+    } else if number < Class::Arp as u32 && learns & record_flags::LEARN_IP6 != 0 {
+        identify6(words, &packet, &mut identity);
     }
     if number > Class::Arp as u32 && learns != 0 && !knows_any(words, record, now) {
         identity.reason = Some(DropReason::NotLearned);

@@ -83,6 +83,10 @@ pub(super) fn track<F: Frame, T: FlowTables>(
     let before = flow.state.get();
     let current = before & state::PROTOCOL;
     if chunk.kind == chunk::INIT && current == CLOSED {
+        if chunk.tag == 0 {
+            // It is over, as with TCP, whether another one begins or not.
+            flow.expires.set(seen.now.0);
+        }
         return anew;
     }
     let way = way(seen.direction, before & state::FIRST_IN != 0);
