@@ -1,17 +1,20 @@
 //! How conversations begin: from where they may, and in no other way.
 
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use filter_tests::frames::{Ipv4, PEER_IP4, Sctp, Tcp, chunk, flag, protocol};
 use filter_tests::hosts::{
     A_MOMENT, Way, answer_datagrams, bulk, connect, datagram_socket, heard, is_answered, listen, ping,
     ping_passes, said, start_connecting,
 };
-use filter_tests::net::{SOON, until};
+use filter_tests::net::{Namespace, SOON, until};
 use filter_tests::not_run::not_run;
 use filter_tests::scene::{to_vm4, v4};
-use rustix::net::{AddressFamily, SocketType, ipproto};
 
 use super::keeper::{FAMILIES, TCP_SERVICE, UDP_SERVICE, at, kept};
 
@@ -144,35 +147,45 @@ fn upper(frame: &[u8]) -> usize {
     }
 }
 
-#[test]
-fn sctp_is_spoken_by_stacks() {
-    if let Err(error) = sctp_socket() {
-        let reason = format!("this kernel speaks no SCTP ({error}); associations by hand are tested");
-        return not_run("sctp_is_spoken_by_stacks", &reason);
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-    kept("sctp_stacks", |story| {
-        let (guest, peer) = (&story.hosts.guest, &story.hosts.peer);
-        let address = at(PEER_IP4.into(), 6002);
-        let listener = peer.namespace.run(|| {
-            let socket = sctp_socket().unwrap();
-            rustix::net::bind(&socket, &address).unwrap();
-            rustix::net::listen(&socket, 1).unwrap();
-            TcpListener::from(socket)
-        });
-        let asking = guest.namespace.run(|| {
-            let socket = sctp_socket().unwrap();
-            rustix::net::connect(&socket, &address).expect("it connects");
-            TcpStream::from(socket)
-        });
-        let (answering, _) = listener.accept().expect("it connects");
-        said(&asking, &answering, b"question");
-        said(&answering, &asking, b"answer");
-    });
 }
 
-/// A socket that speaks SCTP and is otherwise like one of TCP.
-fn sctp_socket() -> rustix::io::Result<OwnedFd> {
-    rustix::net::socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::SCTP))
+/// Two stacks in user space, which need no kernel that speaks SCTP.
+#[test]
+fn sctp_is_spoken_by_stacks() {
+    const PROGRAMS: &str = "/usr/lib/usrsctp";
+    if !Path::new(PROGRAMS).is_dir() {
+        return not_run("sctp_is_spoken_by_stacks", &format!("there is no {PROGRAMS}"));
+    }
+    kept("sctp_stacks", |story| {
+        let start = |namespace: &Namespace, program: &str, arguments: &[&str]| {
+            let mut command = Command::new(Path::new(PROGRAMS).join(program));
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+            Process(namespace.run(|| command.spawn().unwrap()))
+        };
+        let (guest, peer) = (&story.hosts.guest, &story.hosts.peer);
+        let _server = start(&peer.namespace, "echo_server", &[]);
+        // The server's socket takes all of the protocol that comes.
+        let sockets = || peer.namespace.run(|| fs::read_to_string("/proc/thread-self/net/raw").unwrap());
+        until("the server listens", || sockets().contains(": 00000000:0084 "));
+        let mut client = start(&guest.namespace, "client", &[&PEER_IP4.to_string(), "7"]);
+        let mut says = client.0.stdin.take().unwrap();
+        let lines = BufReader::new(client.0.stdout.take().unwrap()).lines();
+        let (hear, heard) = mpsc::channel();
+        // It ends with the client.
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| hear.send(line)));
+        for word in ["question", "and another"] {
+            writeln!(says, "{word}").unwrap();
+            assert_eq!(heard.recv_timeout(SOON).as_deref(), Ok(word), "it comes back");
+        }
+    });
 }
 
 /// An association by hand: the guest opens it, both talk, and it ends. What carries another's tag does not pass.

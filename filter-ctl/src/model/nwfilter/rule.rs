@@ -3,8 +3,8 @@
 use filter_common::Direction;
 
 use super::{Attribute, AttributeName, Literal, Protocol, Term};
-use crate::model::named::named;
 use crate::model::Location;
+use crate::model::named::named;
 
 /// What a rule does with frames that match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
