@@ -9,7 +9,7 @@
 pub struct Question {
     /// What kind of question: one of [`question`]. It has five bits.
     pub kind: u32,
-    /// Of what: the number of a set, or the position of one of the port's limits.
+    /// Of what: the number of a set, the position of one of the port's limits, or the mark of a rule.
     pub number: u32,
     /// What else has to be known: for a set, the bits of [`element`](crate::element); for connections, how many there
     /// may be.
@@ -22,4 +22,7 @@ pub mod question {
     pub const SET: u32 = 0;
     /// Whether a [`Limit`](crate::limit::Limit) has something left for the packet, which then takes of it.
     pub const RATE: u32 = 1;
+    /// Whether the packet's source has more connections that the rule counts than there may be:
+    /// [`is_above`](crate::track::is_above).
+    pub const CONNECTIONS: u32 = 2;
 }

@@ -36,6 +36,8 @@ pub mod record_flags {
     pub const TCP_OPTIONS: u32 = 1 << 3;
     /// Connections are picked up in the middle.
     pub const LOOSE: u32 = 1 << 4;
+    /// Rules count connections by their sources.
+    pub const COUNTS: u32 = 1 << 5;
     /// The policy needs the port's IPv6 addresses and nobody gave any.
     pub const LEARN_IP6: u32 = 1 << 8;
     /// Addresses are learned from DHCP alone, not from what the guest uses.

@@ -4,15 +4,17 @@
 //! connections calls none.
 
 use core::cell::Cell;
+use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::bpf_jiffies64;
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_loop};
 use aya_ebpf::programs::TcContext;
 use filter_common::parse::Parsed;
-use filter_common::time::Tick;
+use filter_common::time::{JIFFIES, Tick};
 use filter_common::track::{
-    self, Bucket, Flow, FlowKey, FlowTable, FlowTables, FlowWords, Placed, Seen, Segment, Settings, batch,
+    self, Bucket, Counted, Flow, FlowKey, FlowTable, FlowTables, FlowWords, Own, Placed, Room, Seen, Segment,
+    Settings, Source, Wanted, batch, count,
 };
 use filter_common::{Direction, DropReason, Key, PortRecord};
 
@@ -55,6 +57,83 @@ impl FlowTables for Tables {
     }
 
     #[inline(always)]
+    fn counted(&self) -> Option<&Counted> {
+        maps::COUNTED.get(0)
+    }
+
+    #[inline(always)]
+    fn cpu(&self) -> u32 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_get_smp_processor_id() }
+    }
+
+    #[inline(always)]
+    fn jiffies(&self) -> u32 {
+        let ahead = maps::SETTINGS.get(0).map_or(0, |settings| settings.clock_offset);
+        // SAFETY: a helper without arguments.
+        (unsafe { bpf_jiffies64() } as u32).wrapping_add(ahead << JIFFIES)
+    }
+
+    #[inline(always)]
+    fn tally(&self, seen: &Seen<'_>, source: &Source) -> u64 {
+        let Some(tally) = maps::TALLY.get_ptr_mut(0) else { return u64::MAX };
+        let (tally, record): (*mut Tally, _) = (tally, seen.record);
+        // SAFETY: this CPU's own; the loop's function changes it while nobody here has a reference to it.
+        unsafe {
+            tally.write(Tally {
+                wanted: Wanted::of(source, seen),
+                table: record.flow_table,
+                zero: record.zero,
+                found: 0,
+            });
+            bpf_loop(record.flow_mask + 1, tally_step as *mut c_void, core::ptr::null_mut(), 0);
+            if record.flow_previous != 0 {
+                (*tally).table = record.flow_previous;
+                bpf_loop(record.flow_previous_mask + 1, tally_step as *mut c_void, core::ptr::null_mut(), 0);
+            }
+            (*tally).found
+        }
+    }
+
+    #[inline(always)]
+    fn own(&self, seen: &Seen<'_>, mark: u32) -> Own {
+        Own::from_number(filter_own(seen.key, seen.record, mark))
+    }
+
+    #[inline(always)]
+    fn room(&self, seen: &Seen<'_>, mark: u32, most: u32, taken: bool) -> Room {
+        match filter_cell(seen.key, seen.record, mark, most << 1 | u32::from(taken)) {
+            0 => Room::Unknown,
+            _ => Room::There,
+        }
+    }
+
+    #[inline(always)]
+    fn look(&self, seen: &Seen<'_>, mark: u32, most: u32) -> Option<u32> {
+        match filter_look(seen.key, seen.record, mark, most) {
+            NO_ROOM => None,
+            cell => Some(cell as u32),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&self, seen: &Seen<'_>, mark: u32, cell: u32) -> bool {
+        filter_take(seen.key, seen.record, mark, cell) != 0
+    }
+
+    #[inline(always)]
+    fn put_mark(&self, seen: &Seen<'_>, mark: u32) -> bool {
+        filter_put_mark(seen.key, seen.record, mark) != 0
+    }
+
+    #[inline(always)]
+    fn add_marks(&self, seen: &Seen<'_>, key: &FlowKey, marks: [u32; 2]) {
+        if marks != [0; 2] {
+            filter_add_marks(seen.key, seen.record, key, marks[0], marks[1]);
+        }
+    }
+
+    #[inline(always)]
     fn find_room(&self, seen: &Seen<'_>, key: &FlowKey) -> u64 {
         filter_find_room(seen.key, seen.record, key)
     }
@@ -65,6 +144,98 @@ impl FlowTables for Tables {
         // All that is written is in cells.
         filter_window(core::ptr::from_ref(flow).cast_mut(), numbers, sizes, facts | u64::from(state) << 32)
     }
+}
+
+/// Whether a source has more connections than it may: [`track::is_above`].
+#[inline(always)]
+pub fn is_above(key: &Key, record: &PortRecord, mark: u32, most: u32) -> bool {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return true };
+    track::is_above(&Tables, &seen, mark, most)
+}
+
+/// [`count::own`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_own(key: *const Key, record: *const PortRecord, mark: u32) -> u32 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return Own::None as u32 };
+    count::own(&Tables, &seen, mark) as u32
+}
+
+/// [`count::room`]: 1 if it is there. `most`: with whether it is taken in the lowest bit.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_cell(key: *const Key, record: *const PortRecord, mark: u32, most: u32) -> u32 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return 0 };
+    u32::from(matches!(count::room(&Tables, &seen, mark, most >> 1, most & 1 != 0), Room::There))
+}
+
+/// What [`filter_look`] returns where there is no room.
+const NO_ROOM: u64 = u64::MAX;
+
+/// [`count::look`]: a cell, or [`NO_ROOM`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_look(key: *const Key, record: *const PortRecord, mark: u32, most: u32) -> u64 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return NO_ROOM };
+    match count::look(&Tables, &seen, mark, most) {
+        Some(cell) => u64::from(cell),
+        None => NO_ROOM,
+    }
+}
+
+/// [`count::take`]: 1 where it is taken.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_take(key: *const Key, record: *const PortRecord, mark: u32, cell: u32) -> u32 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return 0 };
+    u32::from(count::take(&Tables, &seen, mark, cell))
+}
+
+/// [`count::put_mark`]: 1 where it is put.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_put_mark(key: *const Key, record: *const PortRecord, mark: u32) -> u32 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return 0 };
+    u32::from(count::put_mark(&Tables, &seen, mark))
+}
+
+/// [`count::add`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_add_marks(
+    key: *const Key,
+    record: *const PortRecord,
+    flow: *const FlowKey,
+    first: u32,
+    second: u32,
+) -> u32 {
+    let Some(seen) = seen(key, record, 0, Direction::Out) else { return 0 };
+    // SAFETY: the verifier checks that callers pass memory of that size, or null.
+    if let Some(flow) = unsafe { flow.as_ref() } {
+        count::add(&Tables, &seen, flow, [first, second]);
+    }
+    0
+}
+
+/// A table that is looked through. It lies in a map: there is no stack for it.
+#[repr(C)]
+pub struct Tally {
+    wanted: Wanted,
+    table: u32,
+    zero: u32,
+    found: u64,
+}
+
+/// Looks through one bucket; 1 ends the loop.
+unsafe extern "C" fn tally_step(bucket: u32, _: *mut c_void) -> i64 {
+    let (Some(tally), Some(settings)) = (maps::TALLY.get_ptr_mut(0), maps::SETTINGS.get(0)) else { return 1 };
+    let tally: *mut Tally = tally;
+    // SAFETY: this CPU's own.
+    let tally = unsafe { &mut *tally };
+    let Some(table) = maps::FLOWS.get(tally.table) else { return 1 };
+    let Some(bucket) = table.get(bucket) else { return 1 };
+    tally.found += count::tally_bucket(bucket, &tally.wanted, settings, tally.zero as usize);
+    0
 }
 
 /// [`track::find_room`].

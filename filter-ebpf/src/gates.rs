@@ -14,6 +14,7 @@ use filter_common::{
     word,
 };
 
+use crate::connections::is_above;
 use crate::maps;
 use crate::opaque::opaque;
 use crate::port::Weight;
@@ -49,6 +50,7 @@ pub extern "C" fn filter_ask(
     let number = of as u32;
     u32::from(match (of >> 32) as u32 {
         question::SET => is_member(key, number, detail),
+        question::CONNECTIONS => is_above(key, record, number, detail),
         question::RATE => is_within(key, record, number, Weight::from_word(weight)),
         _ => false,
     })

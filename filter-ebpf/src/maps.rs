@@ -10,8 +10,10 @@ use filter_common::maps::{
     BucketPool, GuardCounters, LimitPool, MAX_COUNTERS, MAX_IFINDEX, MAX_PORTS, MAX_SETS, MAX_SLOTS,
     MAX_TABLES, NodePool, RulePool, SetState,
 };
-use filter_common::track::{Bucket, FlowWords, Settings};
+use filter_common::track::{Bucket, Counted, FlowWords, Settings};
 use filter_common::{Counter, Key, Learned, Member, NetworkAddress, PortRecord};
+
+use crate::connections::Tally;
 
 /// `BPF_F_MMAPABLE`: user space writes graphs and reads counters without a system call each.
 const MMAPABLE: usize = 1 << 10;
@@ -47,6 +49,14 @@ pub static KEY: PerCpuArray<Key, 1> = PerCpuArray::new();
 /// The flow that is being put into a table, where it takes none of the stack.
 #[btf_map(name = "filter_flow")]
 pub static FLOW: PerCpuArray<FlowWords, 1> = PerCpuArray::new();
+
+/// What is known of the packet that this CPU judges, of ports that count connections.
+#[btf_map(name = "filter_counted")]
+pub static COUNTED: PerCpuArray<Counted, 1> = PerCpuArray::new();
+
+/// The table of flows that this CPU looks through.
+#[btf_map(name = "filter_tally")]
+pub static TALLY: PerCpuArray<Tally, 1> = PerCpuArray::new();
 
 /// Members take memory as they come, not for as many as there could be.
 type Members = HashMap<Member, u32, 1, { BPF_F_NO_PREALLOC as usize }>;

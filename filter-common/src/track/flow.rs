@@ -75,7 +75,7 @@ pub struct Flow {
     pub local_mac_lo: Cell<u32>,
     /// The last four of the remote one.
     pub remote_mac_lo: Cell<u32>,
-    /// Limits that count it.
+    /// Marks of the rules that count it, two in each: see [`is_above`](super::is_above).
     pub limits: [Cell<u32>; 2],
     /// Not used.
     pub reserved: [Cell<u32>; 3],
@@ -181,6 +181,11 @@ impl FlowWords {
     }
 
     #[inline(always)]
+    pub(super) const fn limits(&self) -> [u32; 2] {
+        [self.half(27), self.half(28)]
+    }
+
+    #[inline(always)]
     pub(super) const fn contents(&self) -> Contents {
         Contents {
             expires: self.half(EXPIRES),
@@ -190,7 +195,7 @@ impl FlowWords {
             began: self.half(22),
             rule: self.half(RULE),
             macs: [self.half(24), self.half(25), self.half(26)],
-            limits: [self.half(27), self.half(28)],
+            limits: self.limits(),
         }
     }
 }

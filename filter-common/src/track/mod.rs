@@ -9,6 +9,7 @@
 //! of it; a flow that was answered makes no room for another one. `docs/connections.md` is the specification.
 
 pub mod batch;
+pub mod count;
 mod flow;
 mod fragment;
 mod icmp;
@@ -20,6 +21,7 @@ mod table;
 mod tcp;
 mod update;
 
+pub use count::{Counted, MARKS, Own, REMOTE, Room, Source, Wanted, is_above, tally_bucket};
 pub use flow::{EPOCH, EXPIRES, FLOW_WORDS, Flow, FlowState, FlowWords, RULE, STATE, Side, state};
 pub use fragment::{follow_fragment, note_fragment};
 pub use key::{FlowKey, Kind};
@@ -81,6 +83,7 @@ pub fn is_rare(packet: &Packet<'_>) -> bool {
 /// [`connection`](crate::connection), and [`BEGINS`].
 #[inline(always)]
 pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) -> u32 {
+    count::clear(tables, seen);
     if let Some(told) = unfollowed(seen) {
         return told;
     }
@@ -98,7 +101,9 @@ pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
     let seen = &seen.forgotten();
     let zero = seen.record.zero as usize;
     let is_tcp = forget::<1>(usize::from(is_tcp), zero) != 0;
-    let found = table::find(tables, seen, &key.forgotten(zero));
+    let key = key.forgotten(zero);
+    count::note(tables, seen, &key);
+    let found = table::find(tables, seen, &key);
     if is_tcp {
         return tcp::track(seen, segment.forgotten(zero), found, tables);
     }
@@ -111,6 +116,7 @@ pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
 /// The same for ICMP and SCTP.
 #[inline(always)]
 pub fn track_rare<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) -> u32 {
+    count::clear(tables, seen);
     if let Some(told) = unfollowed(seen) {
         return told;
     }
@@ -130,7 +136,9 @@ pub fn track_rare<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &
     let seen = &seen.forgotten();
     let zero = seen.record.zero as usize;
     let role = forget::<7>(role as usize, zero) as u32;
-    let found = table::find(tables, seen, &key.forgotten(zero));
+    let key = key.forgotten(zero);
+    count::note(tables, seen, &key);
+    let found = table::find(tables, seen, &key);
     if role == SCTP {
         sctp::track(frame, seen, found, tables)
     } else {

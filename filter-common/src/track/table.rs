@@ -9,6 +9,7 @@
 
 use core::cell::Cell;
 
+use super::count::{self, Cells, Counted, Own, Source};
 use super::flow::{Begun, Contents, Flow, FlowWords, macs, state};
 use super::key::{FlowKey, Kind};
 use super::tcp::{self, Segment};
@@ -30,8 +31,8 @@ pub const PLACES: usize = 8;
 pub struct Bucket {
     /// Part of the hash of the flow in each place; 0 where none shall be found.
     pub tags: [Cell<u16>; PLACES],
-    /// Not used.
-    pub reserved: [Cell<u32>; 12],
+    /// Counts of connections by their sources, which have nothing to do with these places.
+    pub cells: Cells,
     /// The places.
     pub flows: [Flow; PLACES],
 }
@@ -57,6 +58,72 @@ pub trait FlowTables {
     /// Writes `new` where `old` stands, as one step that all CPUs see in the same order. `false` where something else
     /// stands.
     fn exchange(&self, cell: &Cell<u32>, old: u32, new: u32) -> bool;
+
+    /// What is known of the packet that is judged, of ports that count connections.
+    fn counted(&self) -> Option<&Counted>;
+
+    /// The number of the CPU that this runs on.
+    fn cpu(&self) -> u32;
+
+    /// The kernel's own clock, in jiffies: finer than ticks.
+    fn jiffies(&self) -> u32;
+
+    /// Looks through the port's table, and the one before it: sums of [`tally_bucket`](super::tally_bucket).
+    fn tally(&self, seen: &Seen<'_>, source: &Source) -> u64;
+
+    /// [`count::own`], for those who have a function of its own for it.
+    #[inline(always)]
+    fn own(&self, seen: &Seen<'_>, mark: u32) -> Own
+    where
+        Self: Sized,
+    {
+        count::own(self, seen, mark)
+    }
+
+    /// [`count::room`], likewise.
+    #[inline(always)]
+    fn room(&self, seen: &Seen<'_>, mark: u32, most: u32, taken: bool) -> count::Room
+    where
+        Self: Sized,
+    {
+        count::room(self, seen, mark, most, taken)
+    }
+
+    /// [`count::look`], likewise.
+    #[inline(always)]
+    fn look(&self, seen: &Seen<'_>, mark: u32, most: u32) -> Option<u32>
+    where
+        Self: Sized,
+    {
+        count::look(self, seen, mark, most)
+    }
+
+    /// [`count::take`], likewise.
+    #[inline(always)]
+    fn take(&self, seen: &Seen<'_>, mark: u32, cell: u32) -> bool
+    where
+        Self: Sized,
+    {
+        count::take(self, seen, mark, cell)
+    }
+
+    /// [`count::put_mark`], likewise.
+    #[inline(always)]
+    fn put_mark(&self, seen: &Seen<'_>, mark: u32) -> bool
+    where
+        Self: Sized,
+    {
+        count::put_mark(self, seen, mark)
+    }
+
+    /// [`count::add`], likewise.
+    #[inline(always)]
+    fn add_marks(&self, seen: &Seen<'_>, key: &FlowKey, marks: [u32; 2])
+    where
+        Self: Sized,
+    {
+        count::add(self, seen, key, marks);
+    }
 
     /// [`find_room`], for those who have a function of its own for it.
     #[inline(always)]
@@ -176,6 +243,7 @@ pub(super) fn bring<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey) -
     if rank_of(from, seen) <= rank::OVER {
         return Ok(false);
     }
+    tables.add_marks(seen, key, [from.limits[0].get(), from.limits[1].get()]);
     let room = make_room(tables, seen, key)?;
     let gone = before & !state::LIVE;
     let Some(room) = room else {
@@ -199,6 +267,8 @@ const USES: u32 = 0xff << state::USES;
 #[inline(always)]
 pub fn put<T: FlowTables>(tables: &T, seen: &Seen<'_>, flow: &FlowWords) -> Result<Placed, DropReason> {
     let key = flow.key();
+    // What is counted and then finds no room makes the count too high, which does no harm.
+    tables.add_marks(seen, &key, flow.limits());
     for _ in 0..ATTEMPTS {
         let Some(room) = make_room(tables, seen, &key)? else { return Ok(Placed::Already) };
         if let Some(taken) = take(tables, &room) {
@@ -391,7 +461,7 @@ pub(super) fn place<T: FlowTables>(
                 began: seen.now.0,
                 rule: begun.rule,
                 macs: macs(seen),
-                limits: [0; 2],
+                limits: halves(count::marks(tables, seen)),
             };
             show(
                 tables,
@@ -405,6 +475,11 @@ pub(super) fn place<T: FlowTables>(
         }
     }
     Err(DropReason::FlowContended)
+}
+
+#[inline(always)]
+const fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
 }
 
 /// How often a place is looked for that others do not take meanwhile.

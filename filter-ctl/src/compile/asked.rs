@@ -94,7 +94,8 @@ impl Asked {
     fn gate(&mut self, gate: &gate::Asked) {
         let gate::Asked { question: Question { kind, detail, .. }, .. } = *gate;
         self.above_ip |= kind == question::SET && detail & element::KIND == element::ADDRESS_PORT;
-        self.connection |= kind == question::RATE && detail == Measure::Connections as u32;
+        self.connection |=
+            kind == question::CONNECTIONS || kind == question::RATE && detail == Measure::Connections as u32;
     }
 
     fn constraint(&mut self, constraint: &Constraint) {

@@ -18,7 +18,7 @@ pub(super) enum Lowered {
 impl Asked {
     /// Whether asking changes what is said next: it is asked even where the answer changes nothing.
     pub(super) const fn takes(&self) -> bool {
-        self.question.kind == question::RATE
+        matches!(self.question.kind, question::RATE | question::CONNECTIONS)
     }
 }
 
@@ -37,6 +37,14 @@ pub(super) fn lower(gate: &Gate, class: Class, limits: &[LimitKey]) -> Lowered {
             let number = limits.iter().position(|limit| *limit == key).unwrap_or(limits.len()) as u32;
             let question = Question { kind: question::RATE, number, detail: *measure as u32 };
             Lowered::Asked(Asked { question, expected: true })
+        }
+        Gate::Connections { .. } if !(class.is_ipv4() || class.is_ipv6()) => Lowered::Never,
+        Gate::Connections { mark, most } => {
+            let (number, detail) = (u32::from(*mark), u32::from(*most));
+            Lowered::Asked(Asked {
+                question: Question { kind: question::CONNECTIONS, number, detail },
+                expected: true,
+            })
         }
         Gate::Set { set, element, negated } => match element_of_class(bits(*element), class) {
             Some(detail) => Lowered::Asked(Asked {

@@ -92,6 +92,9 @@ impl<'a> Planner<'a> {
         if parameters.mac.is_none() && (shared.needs_mac || learns != 0) {
             flags |= record_flags::LEARN_MAC;
         }
+        if shared.policy.counts_connections() {
+            flags |= record_flags::COUNTS;
+        }
         if shared.asks_tcp_options {
             flags |= record_flags::TCP_OPTIONS;
         }

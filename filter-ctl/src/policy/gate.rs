@@ -29,6 +29,14 @@ pub enum Gate {
         /// How many there can be.
         burst: u64,
     },
+    /// The packet's source has more connections that the rule counts than there may be.
+    Connections {
+        /// What connections bear that it counts: equal for the same rule before and after an update. The lowest bit is
+        /// [`REMOTE`](filter_common::track::REMOTE).
+        mark: u16,
+        /// How many there may be, the packet's own among them.
+        most: u16,
+    },
 }
 
 /// How much may come in a time.
@@ -53,7 +61,7 @@ impl Gate {
     /// The limit that it asks, if it asks one.
     pub const fn limit(&self) -> Option<LimitKey> {
         match *self {
-            Self::Set { .. } => None,
+            Self::Set { .. } | Self::Connections { .. } => None,
             Self::Rate { rule, measure, .. } => Some(LimitKey { rule, measure }),
         }
     }

@@ -59,6 +59,11 @@ impl Policy {
         limits.filter(|(key, _)| known.insert(*key)).collect()
     }
 
+    /// Whether some step counts connections by their sources.
+    pub fn counts_connections(&self) -> bool {
+        self.gates().any(|gate| matches!(gate, Gate::Connections { .. }))
+    }
+
     /// Whether some test is of this field.
     pub fn asks(&self, field: Field) -> bool {
         self.programs.iter().flat_map(Program::tests).any(|test| test.field == field)

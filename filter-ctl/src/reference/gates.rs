@@ -113,6 +113,8 @@ impl Gates for Sets {
     fn ask(&mut self, gate: &Gate, packet: &Packet, _: &Moment) -> bool {
         match gate {
             Gate::Rate { .. } => true,
+            // Whoever follows connections answers that.
+            Gate::Connections { .. } => false,
             Gate::Set { set, element, negated } => {
                 let among = self.0.get(&set.number).is_some_and(|members| members.contain(*element, packet));
                 among != *negated

@@ -30,7 +30,7 @@ pub use packet::{
 };
 pub use rates::Metered;
 
-use self::flows::{Piece, Seen};
+use self::flows::{Counting, Piece, Seen};
 use crate::policy::Policy;
 
 /// A port: what it was told of itself, and what it learned.
@@ -206,7 +206,7 @@ impl Port {
             sound && flows::follows_some(policy, packet)
         };
         let piece = Piece::of(packet, direction).filter(|_| remembered);
-        let seen = match flows::follows(policy, packet) {
+        let mut seen = match flows::follows(policy, packet) {
             false => Seen::UNTRACKED,
             true if sound => flows.see(packet, direction, now),
             true => Seen::INVALID,
@@ -221,7 +221,8 @@ impl Port {
                 return (outcome, Vec::new());
             }
         }
-        let (outcome, hits) = eval::run(policy.program(direction), packet, own, (gates, &moment));
+        let mut gates = Counting { flows: &mut *flows, seen: &mut seen, others: gates };
+        let (outcome, hits) = eval::run(policy.program(direction), packet, own, (&mut gates, &moment));
         let Outcome { verdict: Verdict::Pass, cause: Cause::Rule(rule) } = outcome else {
             return (outcome, hits);
         };

@@ -88,6 +88,7 @@ pub fn resolve(
         references: 0,
         mode: parameters.mode,
         count_values: parameters.count_values,
+        marks: HashMap::new(),
     };
     let scope = Scope::of_port(parameters);
     let mut programs = Vec::new();
@@ -265,6 +266,8 @@ struct Resolver<'a> {
     references: usize,
     mode: Mode,
     count_values: bool,
+    /// What rules that count connections have as marks.
+    marks: HashMap<u16, String>,
 }
 
 impl Resolver<'_> {

@@ -79,9 +79,12 @@ impl Visit for &Gates<'_> {
     fn hit(&mut self, _: u32) {}
 
     fn ask(&mut self, question: Question, key: &Key) -> bool {
-        if question.kind != question::SET {
-            // Of a packet that does not come now it is not known how many came before: it is within every rate.
-            return true;
+        // Of a packet that does not come now it is not known how many came before: it is within every rate. Nor is it known
+        // who has how many connections: the next packets tell.
+        match question.kind {
+            question::SET => {}
+            question::RATE => return true,
+            _ => return false,
         }
         let networks = question.detail & element::KIND == element::NETWORK;
         let mut sets = self.sets.borrow_mut();

@@ -47,6 +47,13 @@ enum Ends {
     None,
 }
 
+impl Key {
+    /// The address of one end.
+    pub(super) fn end(&self, remote: bool) -> IpAddr {
+        if remote { self.link.remote } else { self.link.local }
+    }
+}
+
 /// What a packet is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {

@@ -32,7 +32,9 @@ impl Flows {
         let Some(upper) = flow.stage().and_then(|stage| upper(flow, stage)) else { return false };
         let has = |bit: u32| flow.state & bit != 0;
         let original = if has(state::FIRST_IN) { Direction::In } else { Direction::Out };
-        let known = Flow { original, replied: has(state::REPLIED), upper, expires: flow.expires.0 };
+        let marks = flow.limits.iter().flat_map(|two| [*two as u16, (two >> 16) as u16]);
+        let marks = marks.filter(|mark| *mark != 0).collect();
+        let known = Flow { original, replied: has(state::REPLIED), upper, expires: flow.expires.0, marks };
         self.table.insert(key, known);
         true
     }

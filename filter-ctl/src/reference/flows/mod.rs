@@ -8,6 +8,7 @@
 //! The order of a packet's way is that of [`judge`](super::judge): [`Flows::see`] changes the flow that the packet
 //! belongs to whatever the policy then says; [`Flows::begin`] makes one, and is only called for what passed.
 
+mod count;
 mod fragment;
 mod key;
 mod known;
@@ -29,6 +30,7 @@ use self::state::{Step, Upper};
 use self::table::Table;
 use super::packet::{Ip, Packet, Quote};
 
+pub(super) use self::count::Counting;
 pub(super) use self::fragment::Piece;
 pub(super) use self::scope::{asks_above_ip, follows, follows_some};
 pub use self::ticks::Ticks;
@@ -79,6 +81,8 @@ struct Flow {
     upper: Upper,
     /// The tick at which it is over.
     expires: u32,
+    /// Marks of the rules that count it.
+    marks: Vec<u16>,
 }
 
 /// What a packet is to its connection.
@@ -88,6 +92,8 @@ pub(super) struct Seen {
     pub(super) bits: u32,
     /// The flow that it begins, if it passes.
     pub(super) begins: Option<Beginning>,
+    /// The flow that it is of or about, whether it fits it or not.
+    key: Option<Key>,
 }
 
 /// A flow that is not there yet.
@@ -99,9 +105,9 @@ pub(super) struct Beginning {
 
 impl Seen {
     /// Nobody follows it.
-    pub(super) const UNTRACKED: Self = Self { bits: 0, begins: None };
+    pub(super) const UNTRACKED: Self = Self { bits: 0, begins: None, key: None };
     /// It belongs nowhere.
-    pub(super) const INVALID: Self = Self { bits: connection::INVALID, begins: None };
+    pub(super) const INVALID: Self = Self { bits: connection::INVALID, begins: None, key: None };
 }
 
 impl Flows {
@@ -127,7 +133,7 @@ impl Flows {
             Subject::Nothing => Seen::UNTRACKED,
             Subject::Unfit => Seen::INVALID,
             Subject::Error(quote) => self.error(packet, &quote, direction, now),
-            Subject::Member(key) => self.member(key, packet, direction, now),
+            Subject::Member(key) => Seen { key: Some(key), ..self.member(key, packet, direction, now) },
         }
     }
 
@@ -162,16 +168,16 @@ impl Flows {
         }
         let answered = flow.replied || way == Way::Reply;
         let state = if answered { connection::ESTABLISHED } else { connection::NEW };
-        Seen { bits: state | way.bit(), begins: None }
+        Seen { bits: state | way.bit(), begins: None, key: None }
     }
 
     /// A packet that has no flow.
     fn first(&self, key: Key, packet: &Packet, direction: Direction, now: u32) -> Seen {
         let Some(upper) = Upper::first(packet, self.loose) else { return Seen::INVALID };
         let expires = now.wrapping_add(self.timeouts.get(upper.timeout(&key, false)));
-        let flow = Flow { original: direction, replied: false, upper, expires };
+        let flow = Flow { original: direction, replied: false, upper, expires, marks: Vec::new() };
         let bits = connection::NEW | connection::ORIGINAL;
-        Seen { bits, begins: Some(Beginning { key, flow }) }
+        Seen { bits, begins: Some(Beginning { key, flow }), key: None }
     }
 
     /// An ICMP error belongs to the flow of the packet that it quotes, if it goes to whoever sent that.
@@ -181,14 +187,16 @@ impl Flows {
             Direction::In => Direction::Out,
         };
         let goes_back = destination(packet) == Some(quote.source);
-        let flow = key::of_quote(packet, quote, quoted).and_then(|key| self.table.live(&key, now));
-        match flow {
-            Some(flow) if goes_back => {
+        let key = key::of_quote(packet, quote, quoted).filter(|_| goes_back);
+        let flow = key.and_then(|key| self.table.live(&key, now));
+        let seen = match flow {
+            Some(flow) => {
                 let way = Way::of(quoted, flow.original).other();
-                Seen { bits: connection::RELATED | way.bit(), begins: None }
+                Seen { bits: connection::RELATED | way.bit(), ..Seen::UNTRACKED }
             }
-            _ => Seen::INVALID,
-        }
+            None => Seen::INVALID,
+        };
+        Seen { key, ..seen }
     }
 }
 

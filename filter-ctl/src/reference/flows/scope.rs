@@ -81,7 +81,9 @@ pub(in super::super) fn asks_above_ip(policy: &Policy, packet: &Packet) -> bool 
 fn gate_asks(gate: &Gate, fields: &[Field]) -> bool {
     match gate {
         Gate::Set { element: Element::AddressPort { .. }, .. } => fields.contains(&Field::DstPort),
-        Gate::Rate { measure: Measure::Connections, .. } => fields.contains(&Field::Connection),
+        Gate::Connections { .. } | Gate::Rate { measure: Measure::Connections, .. } => {
+            fields.contains(&Field::Connection)
+        }
         Gate::Set { .. } | Gate::Rate { .. } => false,
     }
 }

@@ -47,6 +47,12 @@ impl Table {
         self.flows.get_mut(key).map(|(flow, _)| flow).filter(|flow| is_live(flow.expires, now))
     }
 
+    /// All flows that are not over.
+    pub(super) fn all_live(&self, now: u32) -> impl Iterator<Item = (&Key, &Flow)> {
+        let flows = self.flows.iter().map(|(key, (flow, _))| (key, flow));
+        flows.filter(move |(_, flow)| is_live(flow.expires, now))
+    }
+
     pub(super) fn insert(&mut self, key: Key, flow: Flow) {
         let turn = self.turn();
         self.flows.insert(key, (flow, turn));

@@ -52,7 +52,8 @@ pub enum Change {
     SeenToBegin,
     /// What is related to a connection are ICMP errors. To libvirt's rule it is what the kernel's helpers expect, too.
     ErrorsAreRelated,
-    /// The rule counts connections, which is not done yet: such a filter is refused where it is attached.
+    /// The rule limits how many connections a source has. One that it let through stays within the limit, and `inout`
+    /// is about both directions. libvirt's rule asks again of each packet, and `inout` is about those to the machine.
     CountsConnections,
     /// The rule asks for a set of the kernel's firewall. Sets are kept by filter-ctl itself; without one of that name
     /// such a filter is refused where it is attached.
@@ -99,7 +100,8 @@ impl fmt::Display for Change {
                 "takes ICMP errors for related; libvirt's rule takes what the kernel's helpers expect for that, too"
             }
             Self::CountsConnections => {
-                "counts connections, which is not done yet: the filter is refused where it is attached"
+                "lets a connection that it has counted be, and counts both ways for `inout`; libvirt's rule asks again \
+                 of each packet, and `inout` is about those to the machine"
             }
             Self::KernelSet => {
                 "asks for a set that filter-ctl keeps, not the kernel's: `set import --ipset` takes that over; without \
@@ -139,11 +141,11 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
         if rule.get(A::DstIpTo).is_some_and(ends_in_ip6) {
             found(Change::Works);
         }
-        if says(A::ConnlimitAbove) {
+        let counts = says(A::ConnlimitAbove);
+        if counts {
             found(Change::CountsConnections);
-            return;
         }
-        if tracks(rule) {
+        if counts || tracks(rule) {
             if may_be_picked_up(protocol) {
                 found(Change::SeenToBegin);
             }
@@ -158,8 +160,10 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
             RuleAction::Accept | RuleAction::Drop | RuleAction::Return => {}
         }
         // What answers is accepted by a second half of the rule.
-        let halved = both || rule.accepts_connections() && !rule.is_typed();
-        if rule.is_typed() {
+        let halved = !counts && (both || rule.accepts_connections() && !rule.is_typed());
+        if counts {
+            // What it is about stands above.
+        } else if rule.is_typed() {
             if both {
                 found(Change::TypedBothWays);
             }

@@ -15,6 +15,7 @@
 
 mod changes;
 mod conditions;
+mod connections;
 mod layers;
 mod placement;
 mod sets;

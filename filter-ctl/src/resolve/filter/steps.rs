@@ -22,7 +22,7 @@ use crate::model::nwfilter::{
     Attribute, AttributeName, Chain, ChainKind, Filter, Literal, Protocol, RuleAction, Term,
 };
 use crate::model::{Location, Mode, Profile};
-use crate::policy::{Atom, Field, RuleKind, Step, Test, Then, When};
+use crate::policy::{Atom, Field, Gate, RuleKind, Step, Test, Then, When};
 use crate::resolve::scope::Scope;
 use crate::resolve::{Accept, MAX_STEPS, ResolveError, Resolver, error_at};
 
@@ -99,9 +99,8 @@ impl Resolver<'_> {
         let table = Table::of_scope(scope, self.count_values);
         let library = self.library;
         let mut tree = Tree::collect(library, &profile.name, filter, &table)?;
-        if self.count_values {
-            tree = tree.expanded(&profile.name)?;
-        }
+        tree =
+            if self.count_values { tree.expanded(&profile.name)? } else { tree.with_counts(&profile.name)? };
         let layers = Layers::new(&tree, direction, self.mode);
         let passes = accept == Accept::Pass;
         let has_ip = layers.ip.iter().any(|layer| !layer.rules.is_empty());
@@ -210,12 +209,6 @@ impl Resolver<'_> {
         steps: &mut Vec<Step>,
     ) -> Result<(), ResolveError> {
         let error = |message: String| error_at(instance.filter, instance.rule.location, message);
-        if instance.rule.get(AttributeName::ConnlimitAbove).is_some() {
-            return Err(error(format!(
-                "rule {} counts connections, which is not done yet: take `connlimit-above` out",
-                instance.number
-            )));
-        }
         let kind = RuleKind::Entry(match &instance.values {
             Some(values) => format!("#{}[{values}]", instance.number),
             None => format!("#{}", instance.number),
@@ -231,7 +224,12 @@ impl Resolver<'_> {
             if let Some(enters) = enters {
                 when.insert(0, When::Is(enters.clone()));
             }
-            let gate = sets::gate(instance, *placement, self.mode, self.library).map_err(error)?;
+            let mut gates: Vec<Gate> = sets::gate(instance, *placement, self.mode, self.library)
+                .map_err(error)?
+                .into_iter()
+                .collect();
+            // The last one: it counts what has come through all else.
+            gates.extend(self.connections(instance, placement.direction).map_err(error)?);
             let step = steps.len();
             let then = match instance.rule.action {
                 RuleAction::Accept => view.part_of(instance).accept(step),
@@ -246,7 +244,7 @@ impl Resolver<'_> {
                     None => view.part_of(instance).accept(step),
                 },
             };
-            steps.push(Step::new(when, Some(rule), then).with_gates(gate.into_iter().collect()));
+            steps.push(Step::new(when, Some(rule), then).with_gates(gates));
         }
         Ok(())
     }

@@ -55,9 +55,26 @@ pub(super) struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// The same with one rule for each combination of values that a rule goes through: what counts them one by
     /// one. libvirt makes as many rules.
-    pub(super) fn expanded(mut self, root: &ProfileName) -> Result<Self, ResolveError> {
+    pub(super) fn expanded(self, root: &ProfileName) -> Result<Self, ResolveError> {
+        self.expanded_where(root, |_| true)
+    }
+
+    /// The same of rules that count connections alone: each of libvirt's rules has a count of its own.
+    pub(super) fn with_counts(self, root: &ProfileName) -> Result<Self, ResolveError> {
+        self.expanded_where(root, |rule| rule.get(AttributeName::ConnlimitAbove).is_some())
+    }
+
+    fn expanded_where(
+        mut self,
+        root: &ProfileName,
+        is: impl Fn(&FilterRule) -> bool,
+    ) -> Result<Self, ResolveError> {
         let mut rules = Vec::new();
         for instance in self.rules {
+            if !is(instance.rule) {
+                rules.push(instance);
+                continue;
+            }
             if rules.len() + instance.combinations() > MAX_EXPANDED {
                 let message = format!("more than {MAX_EXPANDED} values to be counted one by one");
                 return Err(error_at(root, instance.rule.location, message));
