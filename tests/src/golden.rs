@@ -169,16 +169,28 @@ pub fn port(mac: &str, parameters: &[(String, String)]) -> Result<Parameters, St
     Ok(port)
 }
 
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It passed.
+    Passed,
+    /// It was dropped.
+    Dropped,
+    /// That was not the same each time, but it came to the filter.
+    Either,
+}
+
 impl GoldenCase {
-    /// What became of a frame; `None` where that was not the same each time, or where the bridge alone drops it.
-    pub fn passes(&self, frame: &GoldenFrame, layer: Layer) -> Option<bool> {
+    /// What became of a frame; `None` where the bridge alone drops it.
+    pub fn became(&self, frame: &GoldenFrame, layer: Layer) -> Option<Became> {
         let (verdicts, comparable) = match layer {
             Layer::Both => (&self.verdicts[0], frame.passes),
             Layer::Link => (&self.verdicts[1], frame.passes_link),
         };
         match verdicts.get(frame.index) {
-            Some(b'p') if comparable => Some(true),
-            Some(b'd') if comparable => Some(false),
+            Some(b'p') if comparable => Some(Became::Passed),
+            Some(b'd') if comparable => Some(Became::Dropped),
+            Some(_) if comparable => Some(Became::Either),
             _ => None,
         }
     }

@@ -202,6 +202,7 @@ pub fn flags(policy: &Policy, port: &Port) -> u32 {
         (port.learn_ip6, record_flags::LEARN_IP6),
         (port.learning.leases_only, record_flags::LEARN_LEASES_ONLY),
         (policy.asks(Field::TcpOption), record_flags::TCP_OPTIONS),
+        (policy.counts_connections(), record_flags::COUNTS),
         (port.flows.as_ref().is_some_and(|flows| flows.loose), record_flags::LOOSE),
     ];
     modes.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag)

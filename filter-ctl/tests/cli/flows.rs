@@ -335,6 +335,60 @@ fn damaged(operator: &Operator, good: &[u8]) {
     assert!(operator.fails("flows import vm1 /nowhere", 3).contains("/nowhere"));
 }
 
+/// A source has as many connections as it may, whatever becomes of the rules and the table meanwhile; others have their
+/// own.
+#[test]
+fn a_source_has_so_many_connections_and_no_more() {
+    with_operator(FILTER_CTL, "flows_limited", |operator| {
+        let hosts = Hosts::new();
+        let filter = |comment: &str, most: u32| {
+            format!(
+                "<filter name='web'>
+                   <rule action='drop' direction='in' priority='100'>
+                     <tcp dstportstart='22' connlimit-above='{most}'/>
+                   </rule>
+                   <rule action='accept' direction='in' priority='200'><tcp dstportstart='22'/></rule>
+                   <rule action='accept' direction='in' priority='200'><tcp dstportstart='23'/></rule>
+                   <rule action='drop' direction='inout' priority='900'><all comment='{comment}'/></rule>
+                 </filter>"
+            )
+        };
+        operator.ok(&format!("define {}", operator.file("web.xml", filter("before", 2))));
+        attach(operator, "");
+        let vm = |port| SocketAddr::new(VM_IP4.into(), port);
+        let listeners = [22, 23].map(|port| hosts.guest.run(|| TcpListener::bind(vm(port)).unwrap()));
+        let connect = |port| {
+            let client =
+                hosts.peer.run(|| TcpStream::connect_timeout(&vm(port), Duration::from_millis(700)))?;
+            let (server, _) = listeners[usize::from(port == 23)].accept()?;
+            client.set_nodelay(true)?;
+            std::io::Result::Ok(Talk { client, server, said: 0 })
+        };
+        let (mut first, mut second) = (connect(22).unwrap(), connect(22).unwrap());
+        assert!(connect(22).is_err(), "two are there");
+        assert!(first.lives() && second.lives());
+        assert!(connect(23).unwrap().lives(), "there is no limit for others");
+        operator.ok(&format!("update {}", operator.file("web.xml", filter("after", 2))));
+        assert!(connect(22).is_err(), "they still are");
+        attach(operator, "--flows-max 20000");
+        assert!(connect(22).is_err(), "and in the larger table");
+        assert!(first.lives() && second.lives());
+        let refused = operator.counts(PORT).of("rule web/#1");
+        assert!(refused >= 3, "{refused} were dropped by the rule");
+
+        drop(first);
+        let mut third = connect(22).expect("what is closed does not count");
+        assert!(connect(22).is_err(), "two are there again");
+        let port = second.client.local_addr().unwrap().port();
+        operator.ok(&format!("flows cut {PORT} --port {port}"));
+        let mut fourth = connect(22).expect("nor does what was cut");
+        assert!(third.lives() && fourth.lives());
+        operator.ok(&format!("update {}", operator.file("web.xml", filter("after", 1))));
+        assert!(third.lives(), "the first one that says something is the one");
+        assert!(fourth.is_cut() && third.lives());
+    });
+}
+
 /// Nothing is taken from connections that were answered; what finds no room is dropped and counted.
 #[test]
 fn a_full_table_refuses_what_is_new() {

@@ -1,7 +1,7 @@
 //! Policies that ask for connections: as people write them, and wild ones.
 
 use filter_common::{Verdict, connection};
-use filter_ctl::policy::{Atom, Field, Policy, Program, Step, Test, Then, When};
+use filter_ctl::policy::{Atom, Field, Gate, Policy, Program, Step, Test, Then, When};
 
 use super::policy::policy;
 use super::rng::Rng;
@@ -32,6 +32,7 @@ pub fn stateful_policy(rng: &mut Rng) -> Policy {
         5 => without_invalid(),
         _ => by_state(rng),
     };
+    let policy = if rng.chance(20) { limited(rng, policy) } else { policy };
     // What is asked for decides what is followed, so this is not done to all.
     if rng.chance(30) { tallied(policy) } else { policy }
 }
@@ -168,6 +169,38 @@ fn tallied(mut policy: Policy) -> Policy {
         *program = before(program, counts);
     }
     policy
+}
+
+/// The same policy, but before it a source may have so many connections, and no more.
+fn limited(rng: &mut Rng, mut policy: Policy) -> Policy {
+    for (way, program) in policy.programs.iter_mut().enumerate() {
+        let counts = rng.below(3) + 1;
+        let steps = (0..counts).map(|number| {
+            policy.rules.push(Rules::named(&format!("limit {way} {number}")));
+            let rule = policy.rules.len() as u32 - 1;
+            // Rules that no packet is above come with others: each counts for itself.
+            let most = rng.pick(&[0, 1, 2, 3, 5, 1000]);
+            let mark = 2 * (1 + number as u16) + way as u16;
+            let when = match rng.below(3) {
+                0 => vec![When::Is(test_of(rng))],
+                _ => vec![],
+            };
+            let gates = vec![Gate::Connections { mark, most }];
+            let then = if rng.chance(80) { Then::Verdict(Verdict::Drop) } else { Then::Go(number + 1) };
+            Step { when, rule: Some(rule), then, gates }
+        });
+        let steps: Vec<Step> = steps.collect();
+        *program = before(program, steps);
+    }
+    policy
+}
+
+fn test_of(rng: &mut Rng) -> Test {
+    match rng.below(3) {
+        0 => number(Field::Protocol, rng.pick(&[1, 6, 17])),
+        1 => number(Field::DstPort, 40_000),
+        _ => state(rng.pick(&[connection::NEW, connection::ORIGINAL, connection::INVALID])),
+    }
 }
 
 /// A program with other steps before its own.
