@@ -33,7 +33,7 @@ const FLAGS: u32 = 1 << 10 | 1 << 12;
 pub struct FlowSpec {
     /// How many flows there shall be room for; what there is is a power of two, and no less.
     pub places: u32,
-    /// Flows that the port has are none under what is prepared, but for those that are [taken over](Datapath::adopt_flows).
+    /// Flows that the port has are none under what is prepared, but for those that are taken over.
     pub next_epoch: bool,
 }
 
