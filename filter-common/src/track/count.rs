@@ -13,7 +13,7 @@ use core::cell::Cell;
 
 use super::flow::{Flow, state};
 use super::key::{FlowKey, Kind};
-use super::table::{Bucket, FlowTable, FlowTables, PLACES, find};
+use super::table::{Bucket, FlowTable, FlowTables, PLACES, find, mix};
 use super::{Seen, Settings, tcp};
 use crate::forget::forget;
 use crate::key::{own, word};
@@ -78,24 +78,21 @@ impl Source {
     /// The bucket, to be cut to the number there are, the cell in it, and what tells it from others there.
     #[inline(always)]
     fn hash(self, settings: &Settings) -> (u32, usize, u16) {
-        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
         let [first, second, third, ..] = settings.secrets;
         let sum = self.address[0]
             .wrapping_mul(third)
             .wrapping_add(self.address[1].wrapping_mul(first))
             .wrapping_add(u64::from(self.mark).wrapping_mul(second));
-        let mixed = (sum ^ sum >> 32).wrapping_mul(MIX);
+        let mixed = mix(sum ^ sum >> 32);
         let other = (mixed >> 48) as u16;
         ((mixed >> 16) as u32, (mixed >> 14) as usize % CELLS, if other == 0 { 1 } else { other })
     }
 
-    /// The source of a flow as a rule with this mark has it.
+    /// The source of a flow as a rule with this mark has it. `word`: a word of the flow's key.
     #[inline(always)]
-    fn of(flow: &Flow, mark: u32) -> Self {
-        let remote = mark & REMOTE != 0;
-        let (first, second) =
-            if remote { (&flow.key[2], &flow.key[3]) } else { (&flow.key[0], &flow.key[1]) };
-        Self { mark, address: [first.get(), second.get()] }
+    fn of(mark: u32, word: impl Fn(usize) -> u64) -> Self {
+        let end = if mark & REMOTE != 0 { [word(2), word(3)] } else { [word(0), word(1)] };
+        Self { mark, address: end }
     }
 }
 
@@ -189,9 +186,9 @@ fn flow_of<'t, T: FlowTables>(
         key.words[at] = counted.key[at].get();
         at += 1;
     }
-    let end = if mark & REMOTE != 0 { [key.words[2], key.words[3]] } else { [key.words[0], key.words[1]] };
     // An ICMP error about a flow may come from somebody else.
-    if key.words[4] == NO_FLOW || end != source(seen, mark).address {
+    let is_source = Source::of(mark, |at| key.words[at]).address == source(seen, mark).address;
+    if key.words[4] == NO_FLOW || !is_source {
         return (None, false);
     }
     (find(tables, seen, &key), seen.key.get(word::OWN) & own::BEGINS != 0)
@@ -203,7 +200,7 @@ pub fn own<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32) -> Own {
     let Some(counted) = tables.counted() else { return Own::None };
     let (flow, begins) = flow_of(tables, counted, seen, mark);
     let marks = match flow {
-        Some(flow) => u64::from(flow.limits[0].get()) | u64::from(flow.limits[1].get()) << 32,
+        Some(flow) => flow.marks(),
         None if begins => counted.marks.get(),
         None => return Own::None,
     };
@@ -292,11 +289,15 @@ pub enum Room {
     Unknown,
 }
 
-/// The bucket with the cell of the packet's source, which cell it is, and what tells the source from others there.
+/// The bucket with the cell of a source, which cell it is, and what tells the source from others there.
 #[inline(always)]
-fn cell_of<'t, T: FlowTables>(tables: &'t T, seen: &Seen<'_>, mark: u32) -> Option<(&'t Cells, usize, u16)> {
+fn cell_of<'t, T: FlowTables>(
+    tables: &'t T,
+    seen: &Seen<'_>,
+    source: Source,
+) -> Option<(&'t Cells, usize, u16)> {
     let table = tables.table(seen.record.flow_table)?;
-    let (bucket, cell, other) = source(seen, mark).hash(seen.settings);
+    let (bucket, cell, other) = source.hash(seen.settings);
     let bucket = table.bucket(bucket & seen.record.flow_mask)?;
     Some((&bucket.cells, cell % CELLS, other))
 }
@@ -315,7 +316,7 @@ pub fn room<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32, ta
     if seen.record.flow_previous != 0 {
         return Room::Unknown;
     }
-    let Some((cells, cell, _)) = cell_of(tables, seen, mark) else { return Room::Unknown };
+    let Some((cells, cell, _)) = cell_of(tables, seen, source(seen, mark)) else { return Room::Unknown };
     for _ in 0..ATTEMPTS {
         let before = cells.counts[cell].get();
         if before & COUNT >= most {
@@ -337,7 +338,7 @@ pub fn room<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32, ta
 /// connection more.
 #[inline(always)]
 pub fn look<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32) -> Option<u32> {
-    let (cells, cell, other) = cell_of(tables, seen, mark)?;
+    let (cells, cell, other) = cell_of(tables, seen, source(seen, mark))?;
     let now = seen.now.0;
     let before = cells.counts[cell].get();
     let known = cells.above[cell].get() == other && cells.looked[cell].get() == now;
@@ -361,7 +362,7 @@ pub fn look<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32) ->
 /// Counts one connection more of the packet's source, if its cell still is what [`look`] said.
 #[inline(always)]
 pub fn take<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, before: u32) -> bool {
-    let Some((cells, cell, _)) = cell_of(tables, seen, mark) else { return false };
+    let Some((cells, cell, _)) = cell_of(tables, seen, source(seen, mark)) else { return false };
     cells.added.set(tables.jiffies());
     tables.exchange(&cells.counts[cell], before, counted_here(tables, (before & COUNT) + 1))
 }
@@ -383,22 +384,17 @@ fn may_scan<'t, T: FlowTable<'t>>(table: T, seen: &Seen<'_>) -> bool {
 /// Counts the marks of a flow that comes from another table.
 #[inline(always)]
 pub fn add<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey, marks: [u32; 2]) {
-    let record = seen.record;
-    let Some(table) = tables.table(record.flow_table) else { return };
-    for at in 0..MARKS {
-        let mark = mark_at(u64::from(marks[0]) | u64::from(marks[1]) << 32, at);
+    for place in 0..MARKS {
+        let mark = mark_at(u64::from(marks[0]) | u64::from(marks[1]) << 32, place);
         if mark == 0 {
             continue;
         }
-        let words = &key.words;
-        let address = if mark & REMOTE != 0 { [words[2], words[3]] } else { [words[0], words[1]] };
-        let (bucket, cell, _) = Source { mark, address }.hash(seen.settings);
-        let Some(bucket) = table.bucket(bucket & record.flow_mask) else { continue };
-        let cell = &bucket.cells.counts[cell % CELLS];
-        bucket.cells.added.set(tables.jiffies());
+        let source = Source::of(mark, |at| key.words[at]);
+        let Some((cells, cell, _)) = cell_of(tables, seen, source) else { continue };
+        cells.added.set(tables.jiffies());
         for _ in 0..ATTEMPTS {
-            let before = cell.get();
-            if tables.exchange(cell, before, counted_here(tables, (before & COUNT) + 1)) {
+            let before = cells.counts[cell].get();
+            if tables.exchange(&cells.counts[cell], before, counted_here(tables, (before & COUNT) + 1)) {
                 break;
             }
         }
@@ -440,13 +436,13 @@ pub fn tally_bucket(bucket: &Bucket, wanted: &Wanted, settings: &Settings, zero:
     let (mut of_source, mut of_cell) = (0usize, 0usize);
     for place in 0..PLACES {
         let flow = &bucket.flows[place];
-        let marks = u64::from(flow.limits[0].get()) | u64::from(flow.limits[1].get()) << 32;
+        let marks = flow.marks();
         if marks == 0 || !is_counted(flow, wanted) {
             continue;
         }
         for position in 0..MARKS {
             let mark = mark_at(marks, position);
-            let source = Source::of(flow, mark);
+            let source = Source::of(mark, |at| flow.key[at].get());
             let (other_at, other_cell, _) = source.hash(settings);
             if mark != 0 && other_at & wanted.mask == wanted.at && other_cell == wanted.cell {
                 of_cell = forget::<0x3f>(of_cell + 1, zero);

@@ -108,6 +108,12 @@ pub(super) struct Contents {
 }
 
 impl Flow {
+    /// Marks of the rules that count it, 16 bits each.
+    #[inline(always)]
+    pub(super) fn marks(&self) -> u64 {
+        u64::from(self.limits[0].get()) | u64::from(self.limits[1].get()) << 32
+    }
+
     #[inline(always)]
     pub(super) fn contents(&self) -> Contents {
         let [first, second] = &self.sides;

@@ -150,18 +150,23 @@ pub struct Hash {
     pub tag: u16,
 }
 
+/// Makes each bit depend on all below it.
+#[inline(always)]
+pub(super) const fn mix(sum: u64) -> u64 {
+    sum.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// Hashes a key. Multiplications with secret odd factors, whose high bits nobody can foretell who does not know them.
 #[inline(always)]
 pub fn hash(key: &FlowKey, settings: &Settings) -> Hash {
-    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut sum = 0u64;
     let mut at = 0;
     while at < key.words.len() {
         sum = sum.wrapping_add(key.words[at].wrapping_mul(settings.secrets[at]));
         at += 1;
     }
-    let mixed = (sum ^ sum >> 32).wrapping_mul(MIX);
-    let again = (mixed ^ mixed >> 29).wrapping_mul(MIX);
+    let mixed = mix(sum ^ sum >> 32);
+    let again = mix(mixed ^ mixed >> 29);
     let tag = (mixed >> 48) as u16;
     Hash { buckets: [(mixed >> 16) as u32, (again >> 32) as u32], tag: if tag == 0 { 1 } else { tag } }
 }

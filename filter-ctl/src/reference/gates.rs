@@ -74,7 +74,8 @@ fn is_in(address: IpAddr, (network, prefix): (IpAddr, u8)) -> bool {
 }
 
 impl Packet {
-    fn address(&self, side: Side) -> Option<IpAddr> {
+    /// The IP address of its sender or receiver.
+    pub(super) fn address(&self, side: Side) -> Option<IpAddr> {
         // ARP has addresses too, but of other fields.
         let field = if side == Side::Source { Field::SrcIp } else { Field::DstIp };
         match self.value(field)? {

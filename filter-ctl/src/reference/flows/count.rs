@@ -1,13 +1,11 @@
 //! Connections counted by their sources, by looking at all of them.
 
-use std::net::IpAddr;
-
 use filter_common::track::{MARKS, REMOTE};
 
 use super::super::gates::{Gates, Moment};
-use super::super::packet::{Ip, Packet};
+use super::super::packet::Packet;
 use super::{Flows, Seen};
-use crate::policy::Gate;
+use crate::policy::{Gate, Side};
 
 /// Answers for a packet how many connections its source has, and leaves all else to others.
 pub(in super::super) struct Counting<'a> {
@@ -27,7 +25,7 @@ impl Gates for Counting<'_> {
 
 impl Counting<'_> {
     fn is_above(&mut self, packet: &Packet, mark: u16, most: usize, now: u32) -> bool {
-        let Some(source) = source(packet) else { return false };
+        let Some(source) = packet.address(Side::Source) else { return false };
         let is_remote = u32::from(mark) & REMOTE != 0;
         let others = self.flows.table.all_live(now).filter(|(key, flow)| {
             !flow.upper.is_closed() && flow.marks.contains(&mark) && key.end(is_remote) == source
@@ -50,11 +48,4 @@ impl Counting<'_> {
             None => others >= most,
         }
     }
-}
-
-fn source(packet: &Packet) -> Option<IpAddr> {
-    Some(match packet.ip.as_ref()? {
-        Ip::V4(ip) => ip.source.into(),
-        Ip::V6(ip) => ip.source.into(),
-    })
 }

@@ -21,14 +21,13 @@ mod tcp;
 mod tests;
 mod ticks;
 
-use std::net::IpAddr;
-
 use filter_common::{Direction, connection};
 
 use self::key::{Key, Subject};
 use self::state::{Step, Upper};
 use self::table::Table;
-use super::packet::{Ip, Packet, Quote};
+use super::packet::{Packet, Quote};
+use crate::policy::Side;
 
 pub(super) use self::count::Counting;
 pub(super) use self::fragment::Piece;
@@ -186,7 +185,7 @@ impl Flows {
             Direction::Out => Direction::In,
             Direction::In => Direction::Out,
         };
-        let goes_back = destination(packet) == Some(quote.source);
+        let goes_back = packet.address(Side::Destination) == Some(quote.source);
         let key = key::of_quote(packet, quote, quoted).filter(|_| goes_back);
         let flow = key.and_then(|key| self.table.live(&key, now));
         let seen = match flow {
@@ -198,13 +197,6 @@ impl Flows {
         };
         Seen { key, ..seen }
     }
-}
-
-fn destination(packet: &Packet) -> Option<IpAddr> {
-    Some(match packet.ip.as_ref()? {
-        Ip::V4(ip) => ip.destination.into(),
-        Ip::V6(ip) => ip.destination.into(),
-    })
 }
 
 /// Bits of [`filter_common::connection`] in words.
