@@ -34,6 +34,8 @@ pub struct Folders {
     pub timeouts: PathBuf,
     /// What is known of ports, and the lock.
     pub run: PathBuf,
+    /// What outlives a reboot and no operator writes by hand.
+    pub state: PathBuf,
     /// Pins of programs, maps and links, in a BPF file system.
     pub bpffs: PathBuf,
 }
@@ -48,6 +50,7 @@ impl Folders {
                 sets: root.join("sets"),
                 timeouts: root.join("timeouts"),
                 run: root.join("run"),
+                state: root.join("state"),
                 bpffs,
             },
             None => Self {
@@ -55,6 +58,7 @@ impl Folders {
                 sets: "/etc/filter-ctl/sets".into(),
                 timeouts: "/etc/filter-ctl/timeouts".into(),
                 run: "/run/filter-ctl".into(),
+                state: "/var/lib/filter-ctl".into(),
                 bpffs,
             },
         }
