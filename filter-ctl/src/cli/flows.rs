@@ -248,7 +248,7 @@ fn table(flows: &[FlowView]) -> Table {
         let remote = flow.identifier.map_or(remote.clone(), |identifier| format!("{remote} id {identifier}"));
         table.row([
             flow.protocol.clone(),
-            flow.state.to_owned(),
+            flow.state.to_string(),
             if flow.origin == "out" { "local" } else { "remote" }.to_owned(),
             end(flow.local, flow.local_port),
             remote,

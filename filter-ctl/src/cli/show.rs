@@ -279,12 +279,13 @@ pub fn stats(stats: &PortStats, all: bool, before: Option<&PortStats>) -> String
     let mut guard = Table::new(&[">DROPPED", ">ADDED", "DIR", "GUARD", "BECAUSE"]);
     for count in &stats.guard {
         let then = before.map(|before| {
-            let same = |then: &&GuardCount| (then.direction, then.reason) == (count.direction, count.reason);
+            let same =
+                |then: &&GuardCount| (&then.direction, &then.reason) == (&count.direction, &count.reason);
             before.guard.iter().find(same).map_or(0, |then| then.packets)
         });
         let cells = [count.packets.to_string(), added(count.packets, then)];
-        let words = [count.direction, count.reason, count.description];
-        guard.row(cells.into_iter().chain(words.map(str::to_owned)));
+        let words = [&count.direction, &count.reason, &count.description];
+        guard.row(cells.into_iter().chain(words.map(ToString::to_string)));
     }
     let mut answers = Table::new(&[">ANSWERED", ">ADDED", ">SUPPRESSED", ">ADDED", "DIR"]);
     for count in &stats.answers {
@@ -297,7 +298,7 @@ pub fn stats(stats: &PortStats, all: bool, before: Option<&PortStats>) -> String
             added(count.sent, then.map(|(sent, _)| sent)),
             count.suppressed.to_string(),
             added(count.suppressed, then.map(|(_, suppressed)| suppressed)),
-            count.direction.to_owned(),
+            count.direction.to_string(),
         ]);
     }
     let tables: Vec<String> =
@@ -318,7 +319,7 @@ fn added(now: u64, then: Option<u64>) -> String {
 pub fn explained(explained: &Explained) -> String {
     let mut text =
         format!("frame {}, {}: {} by {}\n", explained.i, explained.dir, explained.verdict, explained.by);
-    if let Some(reason) = explained.reason {
+    if let Some(reason) = &explained.reason {
         text += &format!("  because   {reason}\n");
     }
     if !explained.passed.is_empty() {

@@ -3,6 +3,7 @@
 //! Ports that are new come before those whose binding changes, because attaching classifiers can still fail, and
 //! publishing cannot: what was attached is then taken back, and nothing else has changed yet.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::batch::{self, Batch, Ready, keep_last};
@@ -16,7 +17,7 @@ use crate::store::{Binding, PortState};
 use filter_common::{Direction, record_flags};
 
 /// What attaching a port came to.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Attached {
     /// The interface.
     pub port: String,
@@ -33,7 +34,7 @@ pub struct Attached {
     /// IPv6 addresses are.
     pub learns_ip6: bool,
     /// How: `any`, `dhcp` or `none`.
-    pub learn: &'static str,
+    pub learn: Cow<'static, str>,
     /// Rules of the policy, defaults included.
     pub rules: usize,
     /// Nodes of the decision graph, and those on its longest path.
@@ -41,10 +42,10 @@ pub struct Attached {
     /// See `nodes`.
     pub depth: usize,
     /// What became of the connections that it followed; nothing where it followed none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<FlowsChanged>,
     /// What was accepted of the document, if it was one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
 
@@ -72,7 +73,7 @@ impl Wanted {
             learns_mac: flags & record_flags::LEARN_MAC != 0,
             learns_ip: flags & record_flags::LEARN_IP4 != 0,
             learns_ip6: flags & record_flags::LEARN_IP6 != 0,
-            learn: self.planned.learning.learn().name(),
+            learn: self.planned.learning.learn().name().into(),
             rules: shared.policy.rules.len(),
             nodes: shared.image.nodes.len(),
             depth: shared.image.depth,

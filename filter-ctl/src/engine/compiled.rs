@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use filter_common::Node;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::EngineError;
 use super::bindings::settled;
@@ -13,7 +13,7 @@ use crate::resolve::Library;
 use crate::store::Binding;
 
 /// A compiled policy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Compiled {
     /// The profiles.
     pub profiles: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Compiled {
 }
 
 /// The graph of some directions and classes of packets.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompiledGraph {
     /// `out ipv4-tcp` and so on.
     pub packets: Vec<String>,

@@ -3,7 +3,8 @@
 
 use filter_common::track::FlowState;
 use filter_common::{Cause, Direction, Learned, Outcome, record_flags};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 use super::batch::limits;
 use super::bindings::settled;
@@ -29,19 +30,19 @@ pub struct FrameToExplain {
 }
 
 /// What becomes of a frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explained {
     /// Its number among those explained, from 0.
     pub i: usize,
     /// `out` or `in`.
-    pub dir: &'static str,
+    pub dir: Cow<'static, str>,
     /// `pass` or `drop`.
-    pub verdict: &'static str,
+    pub verdict: Cow<'static, str>,
     /// `rule profile/entry`, `default profile` or `guard Reason`.
     pub by: String,
     /// What the drop reason means.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
     /// Rules that matched on the way and let the packet go on.
     pub passed: Vec<String>,
     /// What was read in the frame.
@@ -49,7 +50,7 @@ pub struct Explained {
     /// Whether the kernel's classifier was run: it is not over frames shorter than the header they claim.
     pub loaded_program: bool,
     /// What the reference interpreter says, if it says something else.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disagrees: Option<String>,
 }
 
@@ -137,13 +138,13 @@ impl Explainer {
         let run = self.datapath.run(frame.direction, LOOPBACK, &frame.bytes)?;
         let outcome = run.unwrap_or(judged.outcome);
         let reason = match outcome.cause {
-            Cause::Guard(reason) => Some(reason.description()),
+            Cause::Guard(reason) => Some(reason.description().into()),
             Cause::Rule(_) => None,
         };
         let explained = Explained {
             i: self.explained,
-            dir: frame.direction.name(),
-            verdict: outcome.verdict.name(),
+            dir: frame.direction.name().into(),
+            verdict: outcome.verdict.name().into(),
             by: self.cause(outcome),
             reason,
             passed: judged.hits.iter().map(|&rule| self.rule(rule)).collect(),

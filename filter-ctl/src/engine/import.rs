@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::profiles::identified;
 use super::{Engine, EngineError, Warning};
@@ -27,7 +27,7 @@ pub struct Candidate {
 }
 
 /// What importing came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
     /// Whether what could be imported was, or there was nothing to do.
     pub done: bool,
@@ -38,7 +38,7 @@ pub struct Import {
 }
 
 /// What became of a file, or would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// The file.
     pub file: PathBuf,
@@ -47,7 +47,7 @@ pub struct Imported {
     /// What becomes of it.
     pub fate: Fate,
     /// Why it is left out, if it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// What was read otherwise than it is written.
     pub warnings: Vec<Warning>,
@@ -56,7 +56,7 @@ pub struct Imported {
 }
 
 /// What becomes of a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It is imported.
@@ -81,7 +81,7 @@ impl Fate {
 }
 
 /// A difference in meaning, and the rules that have it, by their numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Its name.
     pub change: String,

@@ -14,22 +14,22 @@ use crate::store::{Origin, PortState, Profiles};
 use crate::xml::Reading;
 
 /// What changing a profile came to.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Updated {
     /// Its name.
     pub profile: String,
     /// Ports whose policy changed with it.
     pub ports: Vec<String>,
     /// What became of connections that they followed; nothing where they followed none.
-    #[serde(skip_serializing_if = "Connections::is_empty")]
+    #[serde(default, skip_serializing_if = "Connections::is_empty")]
     pub connections: Connections,
     /// What has to be known of it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
 
 /// What defining a profile came to.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Defined {
     /// What was done.
     pub outcome: Outcome,
@@ -41,7 +41,7 @@ pub struct Defined {
 }
 
 /// What was done with a profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// There was none of that name.

@@ -1,10 +1,11 @@
 //! What is: ports and their counters. Takes no lock and changes nothing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::thread;
 
 use filter_common::{Direction, PortRecord, record_flags};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::EngineError;
 use super::flows::{FlowSummary, summary_of};
@@ -14,7 +15,7 @@ use crate::netdev::{self, Interfaces};
 use crate::store::{Binding, Folders, LearnedState, PortState, RuleState, StoreError};
 
 /// A port, as `ports` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PortView {
     /// The interface.
     pub port: String,
@@ -47,7 +48,7 @@ pub struct PortView {
 }
 
 /// Whether a port is filtered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Both classifiers run and have a policy.
@@ -73,7 +74,7 @@ impl Status {
 }
 
 /// Counters of a port.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PortStats {
     /// The interface.
     pub port: String,
@@ -86,12 +87,12 @@ pub struct PortStats {
     /// What came of rejected packets, by direction; only where there were any that could be answered.
     pub answers: Vec<AnswerCount>,
     /// How full its table of connections is, if it follows any.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flows: Option<FlowSummary>,
 }
 
 /// A rule's counter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// `rule profile/entry` or `default profile`.
     pub rule: String,
@@ -102,23 +103,23 @@ pub struct Counted {
 }
 
 /// A drop reason's counter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardCount {
     /// `out` or `in`.
-    pub direction: &'static str,
+    pub direction: Cow<'static, str>,
     /// The reason's name.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// What it means.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// Packets.
     pub packets: u64,
 }
 
 /// Answers to rejected packets of one direction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerCount {
     /// `out` or `in`: that of the packets.
-    pub direction: &'static str,
+    pub direction: Cow<'static, str>,
     /// Answers sent.
     pub sent: u64,
     /// Answers not sent, because there were too many.
@@ -236,9 +237,9 @@ fn stats_now(folders: &Folders, name: &str, by_value: bool) -> Result<Option<Por
         .flat_map(|direction| {
             datapath.guard_counters(record.port, direction).into_iter().map(move |(reason, packets)| {
                 GuardCount {
-                    direction: direction.name(),
-                    reason: reason.name(),
-                    description: reason.description(),
+                    direction: direction.name().into(),
+                    reason: reason.name().into(),
+                    description: reason.description().into(),
                     packets,
                 }
             })
@@ -248,7 +249,7 @@ fn stats_now(folders: &Folders, name: &str, by_value: bool) -> Result<Option<Por
     let answers = Direction::ALL
         .into_iter()
         .map(|direction| AnswerCount {
-            direction: direction.name(),
+            direction: direction.name().into(),
             sent: counted.sent[direction.index()],
             suppressed: counted.suppressed[direction.index()],
         })

@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use filter_common::track::{FlowState, Stage};
 
+use serde::{Deserialize, Serialize};
+use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
+
 use super::judge::has_ports;
 use crate::model::{IpNetwork, IpProtocol, ValueError};
 
@@ -32,15 +35,22 @@ impl FromStr for StageName {
 }
 
 /// Connections of which all of this holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[serde_as]
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FlowFilter {
     /// They are of this protocol.
+    #[serde_as(as = "Option<DisplayFromStr>")]
     pub protocol: Option<IpProtocol>,
     /// They have come this far.
+    #[serde_as(as = "Option<DisplayFromStr>")]
     pub state: Option<StageName>,
     /// The virtual machine's address is one of these.
+    #[serde_as(as = "Option<DisplayFromStr>")]
     pub local: Option<IpNetwork>,
     /// The other end's is.
+    #[serde_as(as = "Option<DisplayFromStr>")]
     pub remote: Option<IpNetwork>,
     /// One of the two ports is this one.
     pub port: Option<u16>,

@@ -8,7 +8,7 @@ mod timeouts;
 mod transfer;
 mod view;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use filter::{FlowFilter, StageName};
 pub use timeouts::timeouts;
@@ -19,7 +19,8 @@ pub(super) use judge::Judge;
 pub(super) use view::summary_of;
 
 /// What becomes of connections that a port follows when it gets another policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum OldFlows {
     /// Those go on that could begin under the new one.
     #[default]
@@ -31,7 +32,7 @@ pub enum OldFlows {
 }
 
 /// What became of the connections of a port that got another policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowsChanged {
     /// The port.
     pub port: String,
@@ -40,7 +41,7 @@ pub struct FlowsChanged {
     /// Connections that do not, because the policy would not let them begin.
     pub cut: usize,
     /// Connections that do not because the new table had no room for them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: usize,
 }
 
@@ -50,14 +51,14 @@ const fn is_zero(count: &usize) -> bool {
 }
 
 /// The same of all ports that a change concerned.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// Connections that go on.
     pub kept: usize,
     /// Connections that do not, because the policy would not let them begin.
     pub cut: usize,
     /// Connections that do not because a new table had no room for them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: usize,
     /// Port by port; only ports that followed any.
     pub ports: Vec<FlowsChanged>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use filter_common::time::Tick;
 use filter_common::track::FlowState;
 use filter_common::{Learned, PortRecord, record_flags};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::{Engine, EngineError};
 use super::format::{Exported, ExportedFlow, decode, encode};
@@ -15,7 +15,7 @@ use crate::datapath::{Datapath, in_time, to_ticks};
 use crate::store::LearnedState;
 
 /// What importing connections came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowsImported {
     /// The port.
     pub port: String,

@@ -1,12 +1,13 @@
 //! Connections as commands show them, and take them out.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use filter_common::time::Tick;
 use filter_common::track::{FlowState, state};
 use filter_common::{Direction, DropReason, PortRecord};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::{Engine, EngineError};
 use super::filter::{FlowFilter, addresses};
@@ -17,29 +18,29 @@ use crate::netdev::{self, Interfaces};
 use crate::store::{Applied, Folders, PortState};
 
 /// A connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowView {
     /// `tcp`, `udp` and so on, or the number.
     pub protocol: String,
     /// How far it has come.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Which way its first packet went: `out` or `in`.
-    pub origin: &'static str,
+    pub origin: Cow<'static, str>,
     /// The virtual machine's address.
     pub local: IpAddr,
     /// Its port, where the protocol has ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_port: Option<u16>,
     /// The other end's address.
     pub remote: IpAddr,
     /// Its port.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_port: Option<u16>,
     /// Of queries in ICMP: what tells them apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identifier: Option<u16>,
     /// The VLANs of its outermost tags, where it has any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vlans: Vec<u16>,
     /// The virtual machine's MAC address.
     pub local_mac: String,
@@ -54,12 +55,12 @@ pub struct FlowView {
     /// It was picked up in the middle.
     pub picked_up: bool,
     /// The rule that accepted it, if it is still there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
 }
 
 /// How full a port's table is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowSummary {
     /// Connections that are followed.
     pub used: usize,
@@ -166,8 +167,8 @@ fn view(flow: &FlowState, now: Tick, rules: &HashMap<u32, &str>) -> FlowView {
     let is_icmp = matches!((key.version(), key.protocol()), (4, 1) | (6, 58));
     FlowView {
         protocol: protocol_name(key.protocol()),
-        state: flow.stage().map_or("?", |stage| stage.name()),
-        origin: if flow.state & state::FIRST_IN == 0 { Direction::Out } else { Direction::In }.name(),
+        state: flow.stage().map_or("?", |stage| stage.name()).into(),
+        origin: if flow.state & state::FIRST_IN == 0 { Direction::Out } else { Direction::In }.name().into(),
         local,
         local_port: ports.then_some(near),
         remote,

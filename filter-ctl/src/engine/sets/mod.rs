@@ -13,7 +13,7 @@ mod view;
 use std::collections::{BTreeSet, HashSet};
 
 use filter_common::maps::{MAX_MEMBERS, MAX_SETS};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::attach::Progress;
 use super::{Engine, EngineError};
@@ -26,7 +26,7 @@ pub(super) use reference::{fill_sets, sets_of};
 pub use view::{SetView, set_members, sets};
 
 /// What changing a set came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetChanged {
     /// Its name.
     pub name: String,

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{EngineError, missing};
 use crate::model::{SetKind, SetName};
 use crate::store::{Folders, PortState, Sets, StoreError};
 
 /// A set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetView {
     /// Its name.
     pub name: String,
