@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::ValueEnum as _;
 
 use super::args::parameter;
-use super::failure::{Failure, INVALID};
+use crate::service::failure::{Failure, INVALID};
 use crate::datapath::FlowSpec;
 use crate::model::Learn;
 use crate::store::{Binding, Pickup};

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::{ChangeArgs, PortArgs};
-use super::failure::{Failure, INVALID, USAGE};
+use crate::service::failure::{Failure, INVALID, USAGE};
 use super::progress::Progress;
 use super::{Context, binding_lines, show};
 use crate::datapath::{Datapath, LoadOptions, LogLevel};

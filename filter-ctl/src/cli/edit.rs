@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::failure::{Failure, INVALID};
+use crate::service::failure::{Failure, INVALID};
 
 /// Lets the operator edit `text` until `accept` takes it or they give up. `Ok(None)`: nothing was changed.
 pub fn edit<T>(

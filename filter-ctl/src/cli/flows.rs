@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::failure::{Failure, USAGE};
+use crate::service::failure::{Failure, USAGE};
 use super::table::Table;
 use super::{Context, say};
 use crate::engine::{self, FlowFilter, FlowSummary, FlowView, FlowsImported, StageName};

@@ -10,7 +10,7 @@ use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use serde::Deserialize;
 
-use super::failure::{Failure, INVALID};
+use crate::service::failure::{Failure, INVALID};
 use crate::engine::FrameToExplain;
 
 /// The longest frame the kernel's buffers hold.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use super::args::ChangeArgs;
-use super::failure::{CHECK, Failure, INVALID};
+use crate::service::failure::{CHECK, Failure, INVALID};
 use crate::engine::{Candidate, Fate, Import, Imported, Warning};
 use crate::xml::{self, FileError, Reading};
 

@@ -4,7 +4,6 @@ mod args;
 mod binding_lines;
 mod bindings;
 mod edit;
-mod failure;
 mod flows;
 mod frames;
 mod import;
@@ -28,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
 use args::{Cli, Command, CompileArgs, ExplainArgs};
-use failure::{CHECK, Failure, INVALID, NOT_FOUND};
+use crate::service::failure::{CHECK, Failure, INVALID, NOT_FOUND};
 
 use crate::datapath::{Datapath, DatapathError, LoadOptions};
 use crate::engine::{self, Engine, EngineError, Explainer};

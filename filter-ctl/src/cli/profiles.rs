@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::{ChangeArgs, Dialect, ReadingArgs};
-use super::failure::{CHECK, Failure, INVALID, NOT_FOUND};
+use crate::service::failure::{CHECK, Failure, INVALID, NOT_FOUND};
 use super::{Context, edit, show};
 use crate::convert::{Snap, to_filter, to_pool};
 use crate::engine::{self, Defined, Engine, EngineError, Referred, Removed, Updated, Warning};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 
-use super::failure::{CHECK, Failure, INVALID, KERNEL, NOT_FOUND};
+use crate::service::failure::{CHECK, Failure, INVALID, KERNEL, NOT_FOUND};
 use super::progress::Progress;
 use super::table::Table;
 use super::{Context, say};

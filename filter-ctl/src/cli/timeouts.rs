@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::Context;
-use super::failure::Failure;
+use crate::service::failure::Failure;
 use super::table::Table;
 use crate::engine;
 use crate::model::{Timeout, Timeouts};

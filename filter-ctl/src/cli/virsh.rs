@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Context;
 use super::args::{ChangeArgs, PortArgs, ReadingArgs};
-use super::failure::Failure;
+use crate::service::failure::Failure;
 use crate::engine::Referred;
 use crate::model::Profile;
 use crate::xml::{self, FileError, nwfilter};

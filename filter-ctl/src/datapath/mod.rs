@@ -29,6 +29,7 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
+use serde::{Deserialize, Serialize};
 
 pub use error::DatapathError;
 pub use flow_table::{FlowUse, Recheck};
@@ -83,7 +84,8 @@ pub struct ProgramSize {
 }
 
 /// Which diagnostics the classifiers log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum LogLevel {
     /// None.

@@ -86,28 +86,8 @@ impl Wanted {
 impl Engine {
     /// Puts a binding in force on a port: attaches it, or changes what it does.
     pub fn attach(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
-        self.attach_one(name, binding, true)
-    }
-
-    /// Attaches a port that is not attached yet.
-    pub fn attach_new(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
-        self.attach_one(name, binding, false)
-    }
-
-    fn attach_one(
-        &mut self,
-        name: &str,
-        binding: Binding,
-        may_replace: bool,
-    ) -> Result<Attached, EngineError> {
-        let attached = self.put_in_force(vec![(name.to_owned(), binding)], may_replace, &mut |_, _| {});
-        let attached = attached.map_err(|error| match error {
-            EngineError::Port { error, .. } => *error,
-            error => error,
-        })?;
-        let [attached] = <[Attached; 1]>::try_from(attached)
-            .unwrap_or_else(|attached| unreachable!("{} ports of one", attached.len()));
-        Ok(attached)
+        let mut attached = self.attach_all(vec![(name.to_owned(), binding)], &mut |_, _| {})?;
+        attached.pop().ok_or_else(|| EngineError::not_attached(name))
     }
 
     /// Puts bindings in force on ports, in this order, on all or on none.
@@ -116,7 +96,30 @@ impl Engine {
         bindings: Vec<(String, Binding)>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
-        self.put_in_force(bindings, true, progress)
+        self.put_in_force_on(bindings, true, progress)
+    }
+
+    /// The same where none of the ports may be attached already.
+    pub fn attach_new(
+        &mut self,
+        bindings: Vec<(String, Binding)>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Attached>, EngineError> {
+        self.put_in_force_on(bindings, false, progress)
+    }
+
+    fn put_in_force_on(
+        &mut self,
+        bindings: Vec<(String, Binding)>,
+        may_replace: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Attached>, EngineError> {
+        let one = bindings.len() == 1;
+        self.put_in_force(bindings, may_replace, progress).map_err(|error| match error {
+            // Which port it is about nobody asks where there is one.
+            EngineError::Port { error, .. } if one => *error,
+            error => error,
+        })
     }
 
     fn put_in_force(

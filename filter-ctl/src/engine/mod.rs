@@ -107,19 +107,22 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the store, for changing.
+    /// Opens the store, for changing, as soon as nobody else changes it.
     pub fn open(folders: Folders, options: LoadOptions) -> Result<Self, EngineError> {
         let lock = Lock::take(&folders)?;
+        Self::open_locked(folders, options, lock)
+    }
+
+    /// The same under a lock of the store that is held already.
+    pub fn open_locked(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
         Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })
     }
 
     /// Says what becomes of connections when policies change.
-    #[must_use]
-    pub fn with_old_flows(mut self, old_flows: OldFlows) -> Self {
+    pub fn set_old_flows(&mut self, old_flows: OldFlows) {
         self.old_flows = old_flows;
-        self
     }
 
     /// Brings the kernel to where a command before would have brought it that died, or that loaded it anew: sets,

@@ -13,7 +13,9 @@ mod timeouts;
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
@@ -92,26 +94,44 @@ impl StoreError {
     }
 }
 
-/// Held while something is changed; given back when dropped, and by the kernel when its holder dies.
-#[derive(Debug)]
+/// Held while something is changed; given back when its last copy is dropped, and by the kernel when its holder dies.
+#[derive(Clone, Debug)]
 pub struct Lock {
-    _file: File,
+    _file: Arc<File>,
 }
 
 impl Lock {
     /// Waits until nobody else changes anything.
     pub fn take(folders: &Folders) -> Result<Self, StoreError> {
+        let (path, file) = Self::file(folders)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|error| StoreError::io(&path, error))?;
+        Ok(Self { _file: Arc::new(file) })
+    }
+
+    /// The same without waiting; `None` where somebody else holds it.
+    pub fn try_take(folders: &Folders) -> Result<Option<Self>, StoreError> {
+        let (path, file) = Self::file(folders)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _file: Arc::new(file) })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(StoreError::io(&path, error)),
+        }
+    }
+
+    /// Nobody else may open it: whoever can may hold it for ever.
+    fn file(folders: &Folders) -> Result<(PathBuf, File), StoreError> {
         files::create_folder(&folders.run)?;
         let path = folders.run.join("lock");
+        let fail = |error| StoreError::io(&path, error);
         let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(&path)
-            .map_err(|error| StoreError::io(&path, error))?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| StoreError::io(&path, error))?;
-        Ok(Self { _file: file })
+            .map_err(fail)?;
+        Ok((path, file))
     }
 }

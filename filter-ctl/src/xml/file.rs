@@ -67,15 +67,16 @@ pub fn read_profile_file(path: &Path) -> Result<String, FileError> {
 pub fn read_profile(path: &Path) -> Result<Profile, FileError> {
     let text = read_profile_file(path)?;
     let reading = profile::stored_reading(&text);
-    parse(path, &text, reading).map(|parsed| parsed.profile)
+    parse_profile_file(path, &text, reading).map(|parsed| parsed.profile)
 }
 
 /// Reads a profile in this way.
 pub fn read_profile_with(path: &Path, reading: Reading) -> Result<Parsed, FileError> {
-    parse(path, &read_profile_file(path)?, reading)
+    parse_profile_file(path, &read_profile_file(path)?, reading)
 }
 
-fn parse(path: &Path, text: &str, reading: Reading) -> Result<Parsed, FileError> {
+/// Reads a profile from the text of a file. The file itself is not looked at.
+pub fn parse_profile_file(path: &Path, text: &str, reading: Reading) -> Result<Parsed, FileError> {
     let name: Option<ProfileName> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
     profile::parse(text, name.as_ref(), reading)
         .map_err(|error| FileError::Xml { path: path.to_owned(), error })

@@ -15,7 +15,7 @@ mod reading;
 mod tag;
 
 pub use error::{InFile, XmlError};
-pub use file::{FileError, read_profile, read_profile_file, read_profile_with};
+pub use file::{FileError, parse_profile_file, read_profile, read_profile_file, read_profile_with};
 pub use profile::{parse, print, print_stored, stored_reading};
 pub use reading::{Parsed, Reading, Warning};
 

@@ -1,12 +1,15 @@
 //! How strictly a document is read, and what reading it gives.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::nwfilter::Defect;
 use crate::model::{Location, Profile};
 
 use super::XmlError;
 
 /// How a document of libvirt's dialect is read. The other dialect is always read strictly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reading {
     /// What libvirt refuses is refused, and so is what it reads as something else than is written
     /// ([`Defect`]): a document that is accepted means what it says.

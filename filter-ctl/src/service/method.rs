@@ -1,0 +1,90 @@
+//! The list of all methods, by name: what the daemon finds them in.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::failure::{Failure, INVALID};
+use super::{Access, Service};
+
+/// A request: its fields are the method's parameters.
+pub trait Method: Serialize + DeserializeOwned + fmt::Debug {
+    /// Its name in the interface.
+    const NAME: &'static str;
+    /// What it asks for of whoever sends it.
+    const ACCESS: Access;
+    /// Whether it has to be the only one at work. All that change something do.
+    const ALONE: bool = matches!(Self::ACCESS, Access::Change);
+    /// What it comes to.
+    type Reply: Serialize + DeserializeOwned + fmt::Debug;
+
+    /// Does it.
+    fn carry_out(self, service: &Service) -> Result<Self::Reply, Failure>;
+}
+
+/// A method, as it is found by its name.
+pub struct Methods {
+    /// The name.
+    pub name: &'static str,
+    /// What it asks for of whoever sends it.
+    pub access: Access,
+    /// Reads the parameters, and does it.
+    pub run: fn(&Service, Value) -> Result<Value, Failure>,
+}
+
+impl fmt::Debug for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Methods").field("name", &self.name).field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+impl Methods {
+    const fn of<M: Method>() -> Self {
+        Self { name: M::NAME, access: M::ACCESS, run: run::<M> }
+    }
+}
+
+/// All methods.
+pub static METHODS: &[Methods] = &[
+    Methods::of::<super::DefineProfile>(),
+    Methods::of::<super::CreateProfile>(),
+    Methods::of::<super::UpdateProfile>(),
+    Methods::of::<super::CopyProfile>(),
+    Methods::of::<super::RemoveProfile>(),
+    Methods::of::<super::ListProfiles>(),
+    Methods::of::<super::DumpProfile>(),
+    Methods::of::<super::ValidateProfiles>(),
+    Methods::of::<super::ImportFilters>(),
+    Methods::of::<super::Attach>(),
+    Methods::of::<super::Detach>(),
+    Methods::of::<super::ListPorts>(),
+    Methods::of::<super::Stats>(),
+    Methods::of::<super::ListFlows>(),
+    Methods::of::<super::SummarizeFlows>(),
+    Methods::of::<super::CutFlows>(),
+    Methods::of::<super::ExportFlows>(),
+    Methods::of::<super::ImportFlows>(),
+    Methods::of::<super::GetTimeouts>(),
+    Methods::of::<super::SetTimeouts>(),
+    Methods::of::<super::ResetTimeouts>(),
+    Methods::of::<super::CreateSet>(),
+    Methods::of::<super::DestroySet>(),
+    Methods::of::<super::AddToSet>(),
+    Methods::of::<super::RemoveFromSet>(),
+    Methods::of::<super::ReplaceSet>(),
+    Methods::of::<super::FlushSet>(),
+    Methods::of::<super::ListSets>(),
+    Methods::of::<super::SetMembers>(),
+    Methods::of::<super::TestSet>(),
+    Methods::of::<super::Compile>(),
+    Methods::of::<super::Explain>(),
+];
+
+fn run<M: Method>(service: &Service, parameters: Value) -> Result<Value, Failure> {
+    let method: M = serde_json::from_value(parameters)
+        .map_err(|error| Failure::new(INVALID, format!("{}: {error}", M::NAME)))?;
+    let reply = method.carry_out(service)?;
+    serde_json::to_value(reply).map_err(|error| Failure::new(1, format!("{}: {error}", M::NAME)))
+}
