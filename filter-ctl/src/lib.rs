@@ -12,5 +12,6 @@ pub mod netdev;
 pub mod policy;
 pub mod reference;
 pub mod resolve;
+pub mod service;
 pub mod store;
 pub mod xml;

@@ -9,9 +9,9 @@ use std::path::Path;
 use clap::ValueEnum as _;
 
 use super::args::parameter;
-use crate::service::failure::{Failure, INVALID};
 use crate::datapath::FlowSpec;
 use crate::model::Learn;
+use crate::service::failure::{Failure, INVALID};
 use crate::store::{Binding, Pickup};
 
 /// The ports of a file, each with what is said of all and what its line says of it.

@@ -5,11 +5,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::{ChangeArgs, PortArgs};
-use crate::service::failure::{Failure, INVALID, USAGE};
 use super::progress::Progress;
 use super::{Context, binding_lines, show};
-use crate::datapath::{Datapath, LoadOptions, LogLevel};
+use crate::datapath::{Datapath, LogLevel};
 use crate::engine::{self, Attached, EngineError, PortView, Warning};
+use crate::service::failure::{Failure, INVALID, NOT_FOUND, USAGE};
+use crate::service::{Attach, AttachedPorts, Detach, ListPorts, Ports};
 use crate::store::Binding;
 use crate::xml::{self, Reading, filter_binding};
 
@@ -32,27 +33,23 @@ impl Context {
             Some(file) => binding_lines::read(file, binding)?,
             None => ports.iter().map(|port| (port.clone(), binding.clone())).collect(),
         };
-        let options = LoadOptions { log: kernel_log };
         if kernel_log != LogLevel::Off && Datapath::look_at(&self.folders.bpffs).is_ok_and(|it| it.is_some())
         {
             eprintln!(
                 "filter-ctl: the classifiers are loaded already, and go on logging as they were loaded to"
             );
         }
-        let mut engine = self.engine_with(options)?.with_old_flows(change.flows);
-        if let ([_], [(port, binding)]) = (ports, bindings.as_slice()) {
-            let attached = engine.attach(port, binding.clone()).map_err(|error| self.failure(&error))?;
-            return self.print(&attached, || show::attached(&attached));
+        let attach = Attach { flows: change.flows, kernel_log, ..Attach::new(bindings) };
+        let AttachedPorts { ports: attached } =
+            self.client.call_with(attach, Progress::of("ports attached"))?;
+        if let ([_], [attached]) = (ports, attached.as_slice()) {
+            return self.print(attached, || show::attached(attached));
         }
-        let mut progress = Progress::new("ports attached");
-        let attached = engine.attach_all(bindings, &mut |done, total| progress.show(done, total));
-        drop(progress);
-        let attached = attached.map_err(|error| self.failure(&error))?;
         self.print(&attached, || attached.iter().map(show::attached).collect())
     }
 
     pub(super) fn detach(&self, ports: &[String]) -> Result<(), Failure> {
-        self.engine()?.detach(ports).map_err(|error| self.failure(&error))?;
+        self.call(Detach { ports: ports.to_vec() })?;
         let text = || ports.iter().map(|port| format!("{port} is not filtered any more\n")).collect();
         if let [port] = ports {
             return self.print(&json!({ "detached": port }), text);
@@ -63,7 +60,8 @@ impl Context {
 
     /// Detaches one port.
     pub(super) fn detached(&self, port: &str) -> Result<(), Failure> {
-        self.engine()?.detach(&[port.to_owned()]).map_err(|error| self.failure(&error))
+        self.call(Detach { ports: vec![port.to_owned()] })?;
+        Ok(())
     }
 
     pub(super) fn ports(&self) -> Result<(), Failure> {
@@ -73,7 +71,7 @@ impl Context {
 
     /// All ports; what is wrong with damaged files is told.
     pub(super) fn bindings(&self) -> Result<Vec<PortView>, Failure> {
-        let (ports, damaged) = engine::ports(&self.folders).map_err(|error| self.failure(&error))?;
+        let Ports { ports, damaged } = self.call(ListPorts {})?;
         for problem in damaged {
             eprintln!("filter-ctl: {problem}");
         }
@@ -98,10 +96,10 @@ impl Context {
         let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
         self.warn(file, &warnings);
         let binding = engine::of_document(&parsed.binding, port.binding());
-        let mut attached =
-            self.engine()?.attach_new(&parsed.binding.port, binding).map_err(|error| self.failure(&error))?;
-        attached.warnings = warnings;
-        Ok(attached)
+        let attach = Attach { only_new: true, ..Attach::new([(parsed.binding.port.clone(), binding)]) };
+        let attached = self.call(attach)?.ports.pop();
+        let attached = attached.ok_or_else(|| Failure::new(NOT_FOUND, "no port was attached"))?;
+        Ok(Attached { warnings, ..attached })
     }
 
     pub(super) fn binding_delete(&self, port: &str) -> Result<(), Failure> {
@@ -140,8 +138,9 @@ impl Context {
         let view = ports
             .iter()
             .find(|view| view.port == port)
-            .ok_or_else(|| self.failure(&EngineError::not_attached(port)))?;
-        let document = engine::document(view).map_err(|error| self.failure(&error))?;
+            .ok_or_else(|| Failure::new(NOT_FOUND, EngineError::not_attached(port).to_string()))?;
+        let document =
+            engine::document(view).map_err(|error| Failure::engine(&error, &self.folders, None))?;
         Ok(filter_binding::print(&document))
     }
 }

@@ -9,11 +9,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::service::failure::{Failure, USAGE};
 use super::table::Table;
 use super::{Context, say};
-use crate::engine::{self, FlowFilter, FlowSummary, FlowView, FlowsImported, StageName};
+use crate::engine::{FlowFilter, FlowSummary, FlowView, FlowsImported, StageName};
 use crate::model::{IpNetwork, IpProtocol};
+use crate::service::failure::{Failure, USAGE};
+use crate::service::{
+    CutFlows, ExportFlows, File, FlowsCut, ImportFlows, ListFlows, ListedFlows, SummarizeFlows,
+};
 
 /// What is done with connections; they are listed if nothing is said.
 #[derive(Clone, Debug, Args)]
@@ -128,12 +131,11 @@ impl Context {
                 say("\x1b[H\x1b[2J");
             }
             if list.summary {
-                let summary =
-                    engine::flow_summary(&self.folders, port).map_err(|error| self.failure(&error))?;
+                let summary = self.call(SummarizeFlows { port: port.to_owned() })?;
                 self.print(&summary, || in_words(&summary))?;
             } else {
-                let (flows, summary) =
-                    engine::flows(&self.folders, port, &filter).map_err(|error| self.failure(&error))?;
+                let ListedFlows { flows, summary } =
+                    self.call(ListFlows { port: port.to_owned(), filter: filter.clone() })?;
                 self.show_flows(&flows, &summary, !filter.is_empty())?;
             }
             if !list.watch {
@@ -164,7 +166,7 @@ impl Context {
             };
             return Err(Failure::new(USAGE, message));
         }
-        let cut = self.engine()?.cut_flows(port, filter).map_err(|error| self.failure(&error))?;
+        let FlowsCut { cut } = self.call(CutFlows { port: port.to_owned(), filter: filter.clone() })?;
         self.print(&json!({ "port": port, "cut": cut }), || format!("{} of {port} cut\n", connections(cut)))
     }
 
@@ -172,8 +174,7 @@ impl Context {
         if io::stdout().is_terminal() {
             return Err(Failure::new(USAGE, "what is exported is no text: give standard output a file"));
         }
-        let engine = self.engine()?;
-        let bytes = engine::export_flows(&engine, port).map_err(|error| self.failure(&error))?;
+        let File { bytes } = self.call(ExportFlows { port: port.to_owned() })?;
         let mut output = io::stdout().lock();
         // Half a file is none.
         output
@@ -191,10 +192,10 @@ impl Context {
             io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
         };
         let bytes = bytes.map_err(|error| Failure::io(shown, &error))?;
-        let imported = self.engine()?.import_flows(port, &bytes).map_err(|error| {
-            let failure = self.failure(&error);
-            Failure::new(failure.code, format!("{}: {}", shown.display(), failure.message))
-        })?;
+        let imported =
+            self.call(ImportFlows { port: port.to_owned(), file: File { bytes } }).map_err(|failure| {
+                Failure::new(failure.code, format!("{}: {}", shown.display(), failure.message))
+            })?;
         self.print(&imported, || {
             let FlowsImported { imported, there, no_room, learned, .. } = &imported;
             let mut text = format!("{port} goes on with {}", connections(*imported));

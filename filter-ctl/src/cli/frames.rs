@@ -10,8 +10,8 @@ use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use serde::Deserialize;
 
+use crate::service::FrameOf;
 use crate::service::failure::{Failure, INVALID};
-use crate::engine::FrameToExplain;
 
 /// The longest frame the kernel's buffers hold.
 const LONGEST: usize = 65_550;
@@ -42,7 +42,7 @@ struct Line {
 }
 
 /// The frames of a file with a JSON object a line.
-pub fn from_lines(path: &Path, direction: Direction) -> Result<Vec<FrameToExplain>, Failure> {
+pub fn from_lines(path: &Path, direction: Direction) -> Result<Vec<FrameOf>, Failure> {
     let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
     let mut frames = Vec::new();
     for (number, line) in BufReader::new(file).lines().enumerate() {
@@ -57,13 +57,13 @@ pub fn from_lines(path: &Path, direction: Direction) -> Result<Vec<FrameToExplai
             Some(text) => text.parse().map_err(|error| wrong(format!("dir: found `{text}`, {error}")))?,
             None => direction,
         };
-        frames.push(FrameToExplain { bytes: from_hex(&line.hex).map_err(wrong)?, direction });
+        frames.push(FrameOf { hex: from_hex(&line.hex).map_err(wrong)?, dir: direction });
     }
     Ok(frames)
 }
 
 /// The frames of a capture.
-pub fn from_capture(path: &Path, direction: Direction) -> Result<Vec<FrameToExplain>, Failure> {
+pub fn from_capture(path: &Path, direction: Direction) -> Result<Vec<FrameOf>, Failure> {
     let wrong = |what: String| Failure::new(INVALID, format!("{}: {what}", path.display()));
     let mut file = File::open(path).map_err(|error| Failure::io(path, &error))?;
     let mut magic = [0; 4];
@@ -71,7 +71,7 @@ pub fn from_capture(path: &Path, direction: Direction) -> Result<Vec<FrameToExpl
     file.rewind().map_err(|error| Failure::io(path, &error))?;
     let file = BufReader::new(file);
     let packets = if magic == [0x0a, 0x0d, 0x0d, 0x0a] { pcapng(file) } else { pcap(file) };
-    Ok(packets.map_err(wrong)?.into_iter().map(|bytes| FrameToExplain { bytes, direction }).collect())
+    Ok(packets.map_err(wrong)?.into_iter().map(|hex| FrameOf { hex, dir: direction }).collect())
 }
 
 fn pcap(file: impl Read) -> Result<Vec<Vec<u8>>, String> {

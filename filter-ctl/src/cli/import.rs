@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::Context;
 use super::args::ChangeArgs;
+use crate::engine::{Fate, Import, Imported};
 use crate::service::failure::{CHECK, Failure, INVALID};
-use crate::engine::{Candidate, Fate, Import, Imported, Warning};
+use crate::service::{ImportFilters, UnreadDocument};
 use crate::xml::{self, FileError, Reading};
 
 impl Context {
@@ -22,12 +23,9 @@ impl Context {
         if files.is_empty() {
             return Err(Failure::new(INVALID, format!("{}: there is no file *.xml in it", folder.display())));
         }
-        let candidates = files.into_iter().map(|file| candidate(file, reading)).collect();
-        let import = self
-            .engine()?
-            .with_old_flows(change.flows)
-            .import(candidates, reading, keep_going, dry_run)
-            .map_err(|error| self.failure(&error))?;
+        let documents = files.iter().map(|file| document(file)).collect();
+        let import =
+            self.call(ImportFilters { documents, reading, flows: change.flows, keep_going, dry_run })?;
         let summary = Summary::of(&import);
         let value = json!({
             "done": import.done,
@@ -65,16 +63,16 @@ fn documents(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn candidate(file: PathBuf, reading: Reading) -> Candidate {
-    let read = match xml::read_profile_with(&file, reading) {
-        Ok(parsed) => Ok((parsed.profile, parsed.warnings.into_iter().map(Warning::from).collect())),
+fn document(path: &Path) -> UnreadDocument {
+    let file = path.display().to_string();
+    match xml::read_profile_file(path) {
+        Ok(text) => UnreadDocument { file, xml: Some(text), error: None },
+        // The file's name stands before it already.
         Err(FileError::Xml { error, .. }) => {
-            let hint = if error.defect.is_some() { " (--lenient reads it as libvirt does)" } else { "" };
-            Err(format!("{error}{hint}"))
+            UnreadDocument { file, xml: None, error: Some(error.to_string()) }
         }
-        Err(error) => Err(error.to_string()),
-    };
-    Candidate { file, read }
+        Err(error) => UnreadDocument { file, xml: None, error: Some(error.to_string()) },
+    }
 }
 
 /// How many files met which fate.

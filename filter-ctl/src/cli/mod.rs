@@ -18,7 +18,6 @@ mod virsh;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -27,12 +26,11 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
 use args::{Cli, Command, CompileArgs, ExplainArgs};
-use crate::service::failure::{CHECK, Failure, INVALID, NOT_FOUND};
 
-use crate::datapath::{Datapath, DatapathError, LoadOptions};
-use crate::engine::{self, Engine, EngineError, Explainer};
-use crate::model::ProfileName;
-use crate::store::{Folders, Profiles, Sets};
+use crate::datapath::{Datapath, DatapathError};
+use crate::service::failure::{CHECK, Failure, INVALID, NOT_FOUND, USAGE};
+use crate::service::{Client, Compile, Explain, Explanations, FrameOf, Method, Stats, Subject};
+use crate::store::Folders;
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
@@ -63,8 +61,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let context =
-        Context { folders: Folders::new(cli.root.as_deref(), cli.bpffs.as_deref()), json: cli.json };
+    let folders = Folders::new(cli.root.as_deref(), cli.bpffs.as_deref());
+    let context = Context { client: Client::new(folders.clone()), folders, json: cli.json };
     match cli.command {
         Command::Define { file, reading, change } => context.define(&file, reading.reading(), change),
         Command::Undefine { name } => context.undefine(&name),
@@ -119,31 +117,14 @@ fn say(text: &str) {
 /// What all commands share.
 struct Context {
     folders: Folders,
+    client: Client,
     json: bool,
 }
 
 impl Context {
-    fn engine(&self) -> Result<Engine, Failure> {
-        self.engine_with(LoadOptions::default())
-    }
-
-    fn engine_with(&self, options: LoadOptions) -> Result<Engine, Failure> {
-        Engine::open(self.folders.clone(), options).map_err(|error| self.failure(&error))
-    }
-
-    fn profiles(&self) -> Result<Profiles, Failure> {
-        Profiles::load(&self.folders.profiles)
-            .and_then(|profiles| profiles.with_sets(&Sets::new(&self.folders.sets)))
-            .map_err(|error| self.failure(&error.into()))
-    }
-
-    fn failure(&self, error: &EngineError) -> Failure {
-        Failure::engine(error, &self.folders, None)
-    }
-
-    /// A failure about a profile that was read from `file`.
-    fn failure_in(&self, error: &EngineError, file: &Path, profile: &ProfileName) -> Failure {
-        Failure::engine(error, &self.folders, Some((file, profile.as_str())))
+    /// Has a request carried out.
+    fn call<M: Method>(&self, method: M) -> Result<M::Reply, Failure> {
+        self.client.call(method)
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "it ends commands, which return this")]
@@ -160,7 +141,7 @@ impl Context {
     fn stats(&self, port: &str, watch: Option<u64>, all: bool, expand: bool) -> Result<(), Failure> {
         let mut before = None;
         loop {
-            let stats = engine::stats(&self.folders, port, expand).map_err(|error| self.failure(&error))?;
+            let stats = self.call(Stats { port: port.to_owned(), by_value: expand })?;
             if expand && !stats.counts_values && before.is_none() && !self.json {
                 eprintln!(
                     "filter-ctl: {port} counts rules over lists as a whole; `attach {port} … --count-values` counts \
@@ -179,7 +160,7 @@ impl Context {
     }
 
     fn kernel_log(&self, once: bool) -> Result<(), Failure> {
-        let fail = |error: DatapathError| self.failure(&error.into());
+        let fail = |error: DatapathError| Failure::engine(&error.into(), &self.folders, None);
         let datapath = Datapath::look_at(&self.folders.bpffs).map_err(fail)?.ok_or_else(|| {
             Failure::new(NOT_FOUND, "the classifiers are not loaded; `attach` loads them with the first port")
         })?;
@@ -202,58 +183,35 @@ impl Context {
     }
 
     fn compile(&self, args: &CompileArgs) -> Result<(), Failure> {
-        let mut profiles = self.profiles()?;
-        if let Some(folder) = &args.profile_dir {
-            profiles::add_folder(&mut profiles, folder)?;
-        }
-        let compiled = engine::compiled(&profiles, &args.binding()).map_err(|error| self.failure(&error))?;
+        let among = profiles::in_folder(args.profile_dir.as_deref())?;
+        let compiled = self.call(Compile { binding: args.binding(), among })?;
         self.print(&compiled, || show::compiled(&compiled, args.explain))
     }
 
     fn explain(&self, args: &ExplainArgs) -> Result<(), Failure> {
         let frames = match (&args.hex, &args.read, &args.frames) {
             (Some(hex), _, _) => {
-                let bytes =
+                let hex =
                     frames::from_hex(hex).map_err(|what| Failure::new(INVALID, format!("--hex: {what}")))?;
-                vec![engine::FrameToExplain { bytes, direction: args.dir }]
+                vec![FrameOf { hex, dir: args.dir }]
             }
             (_, Some(path), _) => frames::from_capture(path, args.dir)?,
             (_, _, Some(path)) => frames::from_lines(path, args.dir)?,
-            (None, None, None) => return Err(Failure::new(2, "no frame was given")),
+            (None, None, None) => return Err(Failure::new(USAGE, "no frame was given")),
         };
-        let engine;
-        let mut explainer = if let Some(port) = &args.port {
-            engine = self.engine()?;
-            Explainer::for_port(&engine, port).map_err(|error| self.failure(&error))?
-        } else {
-            let mut profiles = self.profiles()?;
-            if let Some(folder) = &args.profile_dir {
-                profiles::add_folder(&mut profiles, folder)?;
-            }
-            Explainer::for_binding(
-                &profiles,
-                &Sets::new(&self.folders.sets),
-                &args.binding(),
-                LoadOptions::default(),
-            )
-            .map_err(|error| self.failure(&error))?
+        let subject = Subject {
+            port: args.port.clone(),
+            binding: args.port.is_none().then(|| args.binding()),
+            among: profiles::in_folder(args.profile_dir.as_deref())?,
         };
-        let mut disagreements = 0;
-        let mut outcome = Ok(());
-        for frame in &frames {
-            match explainer.explain(frame) {
-                Ok(explained) => {
-                    disagreements += usize::from(explained.disagrees.is_some());
-                    self.print(&explained, || show::explained(&explained))?;
-                }
-                Err(error) => {
-                    outcome = Err(self.failure(&error));
-                    break;
-                }
-            }
+        let Explanations { frames, failure } = self.call(Explain { subject, frames })?;
+        for explained in &frames {
+            self.print(explained, || show::explained(explained))?;
         }
-        explainer.finish().map_err(|error| self.failure(&error.into()))?;
-        outcome?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let disagreements = frames.iter().filter(|explained| explained.disagrees.is_some()).count();
         if disagreements == 0 {
             return Ok(());
         }

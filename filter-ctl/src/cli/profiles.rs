@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::{ChangeArgs, Dialect, ReadingArgs};
-use crate::service::failure::{CHECK, Failure, INVALID, NOT_FOUND};
 use super::{Context, edit, show};
 use crate::convert::{Snap, to_filter, to_pool};
-use crate::engine::{self, Defined, Engine, EngineError, Referred, Removed, Updated, Warning};
-use crate::model::{Profile, ProfileName, ValueError};
-use crate::store::Profiles;
+use crate::engine::{Defined, Referred, Removed, Updated, Warning};
+use crate::model::Profile;
+use crate::service::failure::{CHECK, Failure, INVALID};
+use crate::service::{
+    CheckedDocument, CopyProfile, CreateProfile, DefineProfile, Document, DumpProfile, DumpedProfile,
+    ListProfiles, ListedProfiles, ProfileView, RemoveProfile, UpdateProfile, ValidateProfiles,
+};
 use crate::xml::{self, Reading};
-
-/// What is done with a profile that was read, and comes to this.
-type Put<T> = fn(&mut Engine, Profile, Reading) -> Result<T, EngineError>;
 
 impl Context {
     pub(super) fn define(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
@@ -28,15 +28,17 @@ impl Context {
         reading: Reading,
         change: ChangeArgs,
     ) -> Result<Defined, Failure> {
-        let (mut defined, warnings) = self.put(file, (reading, change), Engine::define)?;
-        self.warn_more(file, warnings, &mut defined.updated.warnings);
+        let (document, told) = self.document(file, reading)?;
+        let defined = self.call(DefineProfile { document, reading, flows: change.flows })?;
+        self.warn(file, defined.updated.warnings.get(told..).unwrap_or_default());
         Ok(defined)
     }
 
     pub(super) fn create(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
-        let (mut defined, warnings) = self.put(file, (reading, change), Engine::create)?;
-        self.warn_more(file, warnings, &mut defined.updated.warnings);
-        let Updated { profile, warnings, .. } = defined.updated;
+        let (document, told) = self.document(file, reading)?;
+        let created = self.call(CreateProfile { document, reading, flows: change.flows })?;
+        let Updated { profile, warnings, .. } = created.updated;
+        self.warn(file, warnings.get(told..).unwrap_or_default());
         let mut value = json!({ "created": profile });
         if !warnings.is_empty() {
             value["warnings"] = json!(warnings);
@@ -45,32 +47,24 @@ impl Context {
     }
 
     pub(super) fn update(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
-        let (mut updated, warnings) = self.put(file, (reading, change), Engine::update)?;
-        self.warn_more(file, warnings, &mut updated.warnings);
+        let updated = self.updated(file, reading, change)?;
         self.print(&updated, || show::updated(&updated))
     }
 
-    /// Reads a profile and does this with it. Gives what reading it warned of, which is told already.
-    fn put<T>(
-        &self,
-        file: &Path,
-        (reading, change): (Reading, ChangeArgs),
-        put: Put<T>,
-    ) -> Result<(T, Vec<Warning>), Failure> {
-        let parsed = xml::read_profile_with(file, reading)?;
-        let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
-        self.warn(file, &warnings);
-        let name = parsed.profile.name.clone();
-        let done = put(&mut self.engine()?.with_old_flows(change.flows), parsed.profile, reading)
-            .map_err(|error| self.failure_in(&error, file, &name))?;
-        Ok((done, warnings))
+    fn updated(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<Updated, Failure> {
+        let (document, told) = self.document(file, reading)?;
+        let updated = self.call(UpdateProfile { document, reading, flows: change.flows })?;
+        self.warn(file, updated.warnings.get(told..).unwrap_or_default());
+        Ok(updated)
     }
 
-    /// Tells of `more`, and puts the warnings before them.
-    fn warn_more(&self, file: &Path, mut warnings: Vec<Warning>, more: &mut Vec<Warning>) {
-        self.warn(file, more);
-        warnings.append(more);
-        *more = warnings;
+    /// Reads a profile's file. Gives how many warnings were told of it: they come before any failure.
+    fn document(&self, file: &Path, reading: Reading) -> Result<(Document, usize), Failure> {
+        let document = Document::read(file)?;
+        let parsed = document.parse(reading)?;
+        let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
+        self.warn(file, &warnings);
+        Ok((document, warnings.len()))
     }
 
     /// Tells of warnings. In JSON they are part of the result.
@@ -83,9 +77,9 @@ impl Context {
     }
 
     pub(super) fn create_from(&self, name: &str, new: &str) -> Result<(), Failure> {
-        let (name, new) = (profile_name(name)?, profile_name(new)?);
-        self.engine()?.create_from(&name, new.clone()).map_err(|error| self.failure(&error))?;
-        self.print(&json!({ "created": new.as_str() }), || format!("{new} is created from {name}\n"))
+        let created = self.call(CopyProfile { name: name.to_owned(), new: new.to_owned() })?;
+        let new = created.updated.profile;
+        self.print(&json!({ "created": new }), || format!("{new} is created from {name}\n"))
     }
 
     pub(super) fn destroy(&self, name: &str) -> Result<(), Failure> {
@@ -101,40 +95,36 @@ impl Context {
 
     /// Removes a profile, and tells who refers to nothing now.
     pub(super) fn removed(&self, name: &str, referred: Referred) -> Result<Removed, Failure> {
-        let mut engine = self.engine()?;
-        let name = found(engine.profiles(), name)?.name.clone();
-        let removed = engine.remove(&name, referred).map_err(|error| self.failure(&error))?;
+        let removed = self.call(RemoveProfile { profile: name.to_owned(), referred })?;
         if !self.json && !removed.referrers.is_empty() {
             eprintln!(
-                "filter-ctl: warning: `{name}` is still referred to by {}; no port can be held to them any more",
+                "filter-ctl: warning: `{}` is still referred to by {}; no port can be held to them any more",
+                removed.profile,
                 removed.referrers.join(", ")
             );
         }
         Ok(removed)
     }
 
+    /// All profiles; what is wrong with damaged files is told.
+    pub(super) fn profiles(&self) -> Result<Vec<ProfileView>, Failure> {
+        let ListedProfiles { profiles, damaged } = self.call(ListProfiles {})?;
+        for problem in damaged {
+            eprintln!("filter-ctl: {problem}");
+        }
+        Ok(profiles)
+    }
+
     pub(super) fn list(&self) -> Result<(), Failure> {
         let profiles = self.profiles()?;
-        for (path, problem) in profiles.broken() {
-            eprintln!("filter-ctl: {}:{problem}", path.display());
-        }
-        let list: Vec<_> = profiles
-            .iter()
-            .map(|(origin, profile)| {
-                json!({
-                    "name": profile.name.as_str(),
-                    "uuid": profile.uuid().to_string(),
-                    "origin": origin,
-                    "dialect": profile.dialect(),
-                    "default": profile.pool().map(|pool| pool.default.to_string()),
-                    "chain": profile.filter().map(|filter| filter.chain.to_string()),
-                    "items": profile.len(),
-                    "references": profile.references().iter().map(|(to, _)| to.to_string()).collect::<Vec<_>>(),
-                    "description": profile.description().map(ToString::to_string),
-                })
-            })
-            .collect();
-        self.print(&list, || show::profiles(&profiles))
+        self.print(&profiles, || show::profiles(&profiles))
+    }
+
+    /// The profile of that name or UUID.
+    pub(super) fn profile(&self, name: &str) -> Result<(DumpedProfile, Profile), Failure> {
+        let dumped = self.call(DumpProfile { profile: name.to_owned() })?;
+        let profile = dumped.profile()?;
+        Ok((dumped, profile))
     }
 
     pub(super) fn dumpxml(
@@ -143,45 +133,43 @@ impl Context {
         dialect: Option<Dialect>,
         drop_snap: bool,
     ) -> Result<(), Failure> {
-        let profiles = self.profiles()?;
-        let profile = found(&profiles, name)?;
+        let (dumped, profile) = self.profile(name)?;
         if drop_snap && dialect != Some(Dialect::Nwfilter) {
             let message = "`--drop-snap` is about filters, expected `--as nwfilter` with it";
             return Err(Failure::new(INVALID, message));
         }
         let snap = if drop_snap { Snap::Dropped } else { Snap::Same };
-        let profile = match dialect {
-            None => Ok(profile.clone()),
-            Some(Dialect::FilterEntry) => to_pool(profile),
-            Some(Dialect::Nwfilter) => to_filter(profile, snap),
+        let converted = match dialect {
+            None => Ok(None),
+            Some(Dialect::FilterEntry) => to_pool(&profile).map(Some),
+            Some(Dialect::Nwfilter) => to_filter(&profile, snap).map(Some),
         };
-        let profile = profile.map_err(|error| Failure::new(INVALID, error.to_string()))?;
-        let text = xml::print(&profile);
-        self.print(&json!({ "name": profile.name.as_str(), "xml": text }), || text.clone())
+        let converted = converted.map_err(|error| Failure::new(INVALID, error.to_string()))?;
+        let text = converted.map_or(dumped.xml, |profile| xml::print(&profile));
+        self.print(&json!({ "name": dumped.name, "xml": text }), || text.clone())
     }
 
     pub(super) fn edit(&self, name: &str, reading: ReadingArgs, change: ChangeArgs) -> Result<(), Failure> {
-        if let Some(updated) = self.edited(name, reading, change)? {
+        let (name, updated) = self.edited(name, reading, change)?;
+        if let Some(updated) = updated {
             return self.print(&updated, || show::updated(&updated));
         }
-        let name = found(&self.profiles()?, name)?.name.to_string();
         self.print(&json!({ "profile": name, "ports": [] }), || format!("{name} is unchanged\n"))
     }
 
-    /// Lets a profile be edited; `None` if nothing was changed.
+    /// Lets a profile be edited. Gives its name, and what came of it if something was changed.
     pub(super) fn edited(
         &self,
         name: &str,
         reading: ReadingArgs,
         change: ChangeArgs,
-    ) -> Result<Option<Updated>, Failure> {
-        let profiles = self.profiles()?;
-        let profile = found(&profiles, name)?;
-        let name = &profile.name;
-        let reading = reading.reading_or(profiles.reading(name));
-        edit::edit(name.as_str(), &xml::print(profile), |file| {
+    ) -> Result<(String, Option<Updated>), Failure> {
+        let (dumped, profile) = self.profile(name)?;
+        let reading = reading.reading_or(dumped.reading);
+        let name = dumped.name;
+        let updated = edit::edit(&name, &dumped.xml, |file| {
             let edited = xml::read_profile_with(file, reading)?;
-            if edited.profile.name != *name {
+            if edited.profile.name != profile.name {
                 let message = format!(
                     "{}: found a profile named `{}`, expected `{name}`; `create-from` makes a copy of another name",
                     file.display(),
@@ -189,10 +177,9 @@ impl Context {
                 );
                 return Err(Failure::new(INVALID, message));
             }
-            let (mut updated, warnings) = self.put(file, (reading, change), Engine::update)?;
-            self.warn_more(file, warnings, &mut updated.warnings);
-            Ok(updated)
-        })
+            self.updated(file, reading, change)
+        })?;
+        Ok((name, updated))
     }
 
     pub(super) fn validate(
@@ -201,45 +188,40 @@ impl Context {
         folder: Option<&Path>,
         reading: Reading,
     ) -> Result<(), Failure> {
-        let profiles = self.profiles()?;
-        let mut among = profiles.clone();
-        if let Some(folder) = folder {
-            add_folder(&mut among, folder)?;
-        }
-        let mut results = Vec::new();
-        let mut text = String::new();
-        let mut bad = 0;
-        // Files may refer to each other, in any order.
+        let mut checked: Vec<Option<CheckedDocument>> = Vec::new();
+        let mut documents = Vec::new();
         for file in files {
-            if let Ok(parsed) = xml::read_profile_with(file, reading) {
-                among.add_read(parsed.profile, reading);
+            match Document::read(file) {
+                Ok(document) => {
+                    documents.push(document);
+                    checked.push(None);
+                }
+                // There is nothing that could be sent.
+                Err(failure) => checked.push(Some(CheckedDocument {
+                    file: file.display().to_string(),
+                    valid: false,
+                    profile: None,
+                    error: Some(failure.message),
+                    warnings: Vec::new(),
+                })),
             }
         }
-        for file in files {
-            let checked = xml::read_profile_with(file, reading).map_err(Failure::from).and_then(|parsed| {
-                let profile = parsed.profile;
-                let mut warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
-                let more = engine::validate(&profiles, &among, &profile)
-                    .map_err(|error| self.failure_in(&error, file, &profile.name))?;
-                warnings.extend(more);
-                Ok((profile.name, warnings))
-            });
-            match checked {
-                Ok((name, warnings)) => {
-                    let mut result = json!({ "file": file, "valid": true, "profile": name.as_str() });
-                    if !warnings.is_empty() {
-                        result["warnings"] = json!(warnings);
-                    }
-                    results.push(result);
-                    self.warn(file, &warnings);
-                    text += &format!("{}: {name} is valid\n", file.display());
-                }
-                Err(failure) => {
-                    bad += 1;
-                    results.push(json!({ "file": file, "valid": false, "error": failure.message }));
-                    if !self.json {
-                        eprintln!("{}", failure.message);
-                    }
+        let mut sent = self
+            .call(ValidateProfiles { documents, among: in_folder(folder)?, reading })?
+            .documents
+            .into_iter();
+        let results: Vec<CheckedDocument> =
+            checked.into_iter().filter_map(|known| known.or_else(|| sent.next())).collect();
+        let mut text = String::new();
+        let mut bad = 0;
+        for (result, file) in results.iter().zip(files) {
+            if let Some(name) = &result.profile {
+                self.warn(file, &result.warnings);
+                text += &format!("{}: {name} is valid\n", result.file);
+            } else {
+                bad += 1;
+                if !self.json {
+                    eprintln!("{}", result.error.as_deref().unwrap_or_default());
                 }
             }
         }
@@ -252,31 +234,16 @@ impl Context {
     }
 }
 
-/// Adds the profiles of a folder; one that is none is an error here, for somebody named the folder.
-pub fn add_folder(profiles: &mut Profiles, folder: &Path) -> Result<(), Failure> {
+/// The profiles of a folder; one that is none is an error, for somebody named the folder.
+pub fn in_folder(folder: Option<&Path>) -> Result<Vec<Document>, Failure> {
+    let mut documents = Vec::new();
+    let Some(folder) = folder else { return Ok(documents) };
     let entries = std::fs::read_dir(folder).map_err(|error| Failure::io(folder, &error))?;
     for entry in entries {
         let path = entry.map_err(|error| Failure::io(folder, &error))?.path();
         if path.extension().is_some_and(|extension| extension == "xml") {
-            profiles.add(xml::read_profile(&path)?);
+            documents.push(Document::read(&path)?);
         }
     }
-    Ok(())
-}
-
-fn profile_name(text: &str) -> Result<ProfileName, Failure> {
-    text.parse().map_err(|error: ValueError| Failure::new(INVALID, format!("profile name: {error}")))
-}
-
-/// The profile of that name or UUID.
-fn found<'a>(profiles: &'a Profiles, text: &str) -> Result<&'a Profile, Failure> {
-    if let Some(profile) = profiles.find(text) {
-        return Ok(profile);
-    }
-    profile_name(text)?;
-    Err(no_profile(text))
-}
-
-pub fn no_profile(name: &str) -> Failure {
-    Failure::new(NOT_FOUND, format!("there is no profile `{name}`; `filter-ctl list` shows those there are"))
+    Ok(documents)
 }

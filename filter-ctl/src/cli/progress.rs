@@ -1,7 +1,10 @@
 //! How far a command is that takes its time: one line on the terminal that errors go to.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::service;
 
 /// Whoever waits no longer than this needs no word.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,12 +20,22 @@ pub struct Progress {
 
 impl Progress {
     /// `done` is what is counted, and what has happened to it.
-    pub fn new(done: &'static str) -> Self {
+    fn new(done: &'static str) -> Self {
         Self { done, next: Instant::now() + PATIENCE, shown: false }
     }
 
+    /// The same, as requests take it.
+    pub fn of(done: &'static str) -> Box<service::Progress> {
+        let progress = Mutex::new(Self::new(done));
+        Box::new(move |count, total| {
+            if let Ok(mut progress) = progress.lock() {
+                progress.show(count, total);
+            }
+        })
+    }
+
     /// Says how far it is, if it is time for that and anybody is there to read it.
-    pub fn show(&mut self, count: usize, total: usize) {
+    fn show(&mut self, count: usize, total: usize) {
         let now = Instant::now();
         if now < self.next || !io::stderr().is_terminal() {
             return;

@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 
-use crate::service::failure::{CHECK, Failure, INVALID, KERNEL, NOT_FOUND};
 use super::progress::Progress;
 use super::table::Table;
 use super::{Context, say};
-use crate::engine::{self, SetChanged};
+use crate::engine::SetChanged;
 use crate::ipset::{self, IpsetError, Listed};
 use crate::model::{SetKind, SetName};
+use crate::service::failure::{CHECK, Failure, INVALID, KERNEL, NOT_FOUND, USAGE};
+use crate::service::{
+    AddToSet, CreateSet, DestroySet, ListMembers, ListSets, ListedSets, NamedSet, RemoveFromSet, ReplaceSet,
+    SetMembers, TestSet, Tested,
+};
 
 /// What is done with sets.
 #[derive(Clone, Debug, Subcommand)]
@@ -91,44 +95,33 @@ impl Context {
     pub(super) fn set(&self, command: SetCommand) -> Result<(), Failure> {
         match command {
             SetCommand::Create { name, kind } => {
-                let made = self.engine()?.create_set(&name, kind).map_err(|error| self.failure(&error))?;
+                let made = self.call(CreateSet { set: name.to_string(), kind })?;
                 self.print(&made, || format!("set {name} is made, of type {kind}\n"))
             }
             SetCommand::Destroy { name } => {
-                self.engine()?.destroy_set(&name).map_err(|error| self.failure(&error))?;
-                self.print(&json!({ "name": name.as_str() }), || format!("set {name} is removed\n"))
+                let NamedSet { set } = self.call(DestroySet { set: name.to_string() })?;
+                self.print(&json!({ "name": set }), || format!("set {name} is removed\n"))
             }
             SetCommand::Add { name, entry } => {
-                let mut engine = self.engine()?;
-                let added = engine
-                    .read_members(&name, &entry)
-                    .and_then(|members| engine.add_to_set(&name, members, &mut |_, _| {}));
-                self.changed(added)
+                self.changed(&self.call(AddToSet { set: name.to_string(), members: entry })?)
             }
             SetCommand::Del { name, entry } => {
-                let mut engine = self.engine()?;
-                let removed = engine
-                    .read_members(&name, &entry)
-                    .and_then(|members| engine.remove_from_set(&name, members, &mut |_, _| {}));
-                self.changed(removed)
+                self.changed(&self.call(RemoveFromSet { set: name.to_string(), members: entry })?)
             }
             SetCommand::List { name: None } => self.list_sets(),
             SetCommand::List { name: Some(name) } => {
-                let members =
-                    engine::set_members(&self.folders, &name).map_err(|error| self.failure(&error))?;
+                let SetMembers { members } = self.call(ListMembers { set: name.to_string() })?;
                 self.print(&members, || members.iter().map(|member| format!("{member}\n")).collect())
             }
             SetCommand::Flush { name } => {
-                let flushed = self.engine()?.replace_set(&name, Vec::new(), &mut |_, _| {});
-                self.changed(flushed)
+                self.changed(&self.call(ReplaceSet { set: name.to_string(), members: Vec::new() })?)
             }
             SetCommand::Import { name, file, ipset, replace, ignore_timeouts } => {
-                let mut engine = self.engine()?;
-                let kind = engine.set_kind(&name).map_err(|error| self.failure(&error))?;
+                let kind = self.set_kind(&name)?;
                 let listed = match (&file, &ipset) {
                     (_, Some(kernel_set)) => of_kernel(&name, kind, kernel_set)?,
                     (Some(path), None) => of_file(&name, kind, path)?,
-                    (None, None) => return Err(Failure::new(2, "no file was given")),
+                    (None, None) => return Err(Failure::new(USAGE, "no file was given")),
                 };
                 if listed.temporary > 0 && !ignore_timeouts {
                     return Err(Failure::new(
@@ -140,22 +133,22 @@ impl Context {
                         ),
                     ));
                 }
-                let mut progress = Progress::new("members loaded");
-                let mut show = |done, total| progress.show(done, total);
-                self.changed(if replace {
-                    engine.replace_set(&name, listed.members, &mut show)
+                let set = name.to_string();
+                let members = listed.members.iter().map(ToString::to_string).collect();
+                let progress = Progress::of("members loaded");
+                self.changed(&if replace {
+                    self.client.call_with(ReplaceSet { set, members }, progress)?
                 } else {
-                    engine.add_to_set(&name, listed.members, &mut show)
+                    self.client.call_with(AddToSet { set, members }, progress)?
                 })
             }
             SetCommand::Test { name, entry } => self.test_set(&name, &entry),
         }
     }
 
-    fn changed(&self, changed: Result<SetChanged, engine::EngineError>) -> Result<(), Failure> {
-        let changed = changed.map_err(|error| self.failure(&error))?;
-        self.print(&changed, || {
-            let SetChanged { name, added, removed, members } = &changed;
+    fn changed(&self, changed: &SetChanged) -> Result<(), Failure> {
+        self.print(changed, || {
+            let SetChanged { name, added, removed, members } = changed;
             let what = match (added, removed) {
                 (0, 0) => "nothing to change".to_owned(),
                 (added, 0) => format!("{added} added"),
@@ -166,10 +159,22 @@ impl Context {
         })
     }
 
+    fn set_kind(&self, name: &SetName) -> Result<SetKind, Failure> {
+        let ListedSets { sets, damaged } = self.call(ListSets {})?;
+        if let Some(set) = sets.iter().find(|set| set.name == name.as_str()) {
+            return Ok(set.kind);
+        }
+        for problem in damaged {
+            eprintln!("filter-ctl: {problem}");
+        }
+        let message = format!("there is no set `{name}`; `filter-ctl set list` shows those there are");
+        Err(Failure::new(NOT_FOUND, message))
+    }
+
     fn list_sets(&self) -> Result<(), Failure> {
-        let (sets, broken) = engine::sets(&self.folders).map_err(|error| self.failure(&error))?;
-        for error in broken {
-            eprintln!("filter-ctl: {error}");
+        let ListedSets { sets, damaged } = self.call(ListSets {})?;
+        for problem in damaged {
+            eprintln!("filter-ctl: {problem}");
         }
         self.print(&sets, || {
             if sets.is_empty() {
@@ -185,13 +190,7 @@ impl Context {
     }
 
     fn test_set(&self, name: &SetName, entry: &str) -> Result<(), Failure> {
-        let engine = self.engine()?;
-        let member = engine.read_members(name, &[entry.to_owned()]);
-        let tested = member.and_then(|members| match members.as_slice() {
-            [member] => engine.test_set(name, member),
-            _ => Ok(false),
-        });
-        let is_in = tested.map_err(|error| self.failure(&error))?;
+        let Tested { is_in } = self.call(TestSet { set: name.to_string(), member: entry.to_owned() })?;
         if self.json {
             say(&format!("{}\n", json!({ "set": name.as_str(), "entry": entry, "in": is_in })));
         } else if is_in {

@@ -7,20 +7,21 @@ use crate::engine::{
     PortStats, PortView, Updated,
 };
 use crate::model::{Learn, Mode};
-use crate::store::{Binding, Fail, Profiles};
+use crate::service::ProfileView;
+use crate::store::{Binding, Fail};
 
 /// The profiles there are.
-pub fn profiles(profiles: &Profiles) -> String {
+pub fn profiles(profiles: &[ProfileView]) -> String {
     let mut table = Table::new(&["NAME", "ORIGIN", "DIALECT", "DEFAULT", ">ITEMS", "DESCRIPTION"]);
-    for (origin, profile) in profiles.iter() {
-        let description = profile.description().map(ToString::to_string).unwrap_or_default();
+    for profile in profiles {
+        let description = profile.description.as_deref().unwrap_or_default();
         let first = description.split(['.', ':', ';']).next().unwrap_or_default().to_owned();
         table.row([
-            profile.name.to_string(),
-            format!("{origin:?}").to_lowercase(),
-            profile.dialect().to_owned(),
-            profile.pool().map_or_else(|| "-".to_owned(), |pool| pool.default.to_string()),
-            profile.len().to_string(),
+            profile.name.clone(),
+            format!("{:?}", profile.origin).to_lowercase(),
+            profile.dialect.clone(),
+            profile.default.clone().unwrap_or_else(|| "-".to_owned()),
+            profile.items.to_string(),
             first,
         ]);
     }

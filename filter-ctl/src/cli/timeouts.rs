@@ -4,10 +4,10 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::Context;
-use crate::service::failure::Failure;
 use super::table::Table;
-use crate::engine;
 use crate::model::{Timeout, Timeouts};
+use crate::service::failure::Failure;
+use crate::service::{GetTimeouts, ResetTimeouts, SetTimeouts, TimeoutValues};
 
 /// What is done with timeouts.
 #[derive(Clone, Debug, Subcommand)]
@@ -37,20 +37,24 @@ fn change(text: &str) -> Result<(Timeout, u32), String> {
 
 impl Context {
     pub(super) fn timeouts(&self, command: Option<TimeoutsCommand>) -> Result<(), Failure> {
-        let timeouts = match command.unwrap_or(TimeoutsCommand::Show) {
-            TimeoutsCommand::Show => engine::timeouts(&self.folders),
-            TimeoutsCommand::Set { changes } => self.engine()?.set_timeouts(&changes),
-            TimeoutsCommand::Reset => self.engine()?.reset_timeouts(),
+        let TimeoutValues { timeouts } = match command.unwrap_or(TimeoutsCommand::Show) {
+            TimeoutsCommand::Show => self.call(GetTimeouts {})?,
+            TimeoutsCommand::Set { changes } => {
+                let timeouts = changes
+                    .into_iter()
+                    .map(|(timeout, seconds)| (timeout.name().to_owned(), seconds))
+                    .collect();
+                self.call(SetTimeouts { timeouts })?
+            }
+            TimeoutsCommand::Reset => self.call(ResetTimeouts {})?,
         };
-        let timeouts = timeouts.map_err(|error| self.failure(&error))?;
-        let values: Map<String, Value> = Timeout::ALL
-            .iter()
-            .map(|&timeout| (timeout.name().to_owned(), json!(timeouts.get(timeout))))
-            .collect();
+        let get = |timeout: Timeout| timeouts.get(timeout.name()).copied().unwrap_or_default();
+        let values: Map<String, Value> =
+            Timeout::ALL.iter().map(|&timeout| (timeout.name().to_owned(), json!(get(timeout)))).collect();
         self.print(&values, || {
             let mut table = Table::new(&["TIMEOUT", ">SECONDS", ">DEFAULT"]);
             for &timeout in Timeout::ALL {
-                let (seconds, default) = (timeouts.get(timeout), timeout.default_seconds());
+                let (seconds, default) = (get(timeout), timeout.default_seconds());
                 let default = if seconds == default { String::new() } else { default.to_string() };
                 table.row([timeout.to_string(), seconds.to_string(), default]);
             }

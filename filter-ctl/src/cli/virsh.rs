@@ -14,9 +14,9 @@ use serde_json::json;
 
 use super::Context;
 use super::args::{ChangeArgs, PortArgs, ReadingArgs};
-use crate::service::failure::Failure;
 use crate::engine::Referred;
 use crate::model::Profile;
+use crate::service::failure::Failure;
 use crate::xml::{self, FileError, nwfilter};
 
 /// virsh's commands.
@@ -135,10 +135,8 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
         }
         Virsh::List => {
             let profiles = context.profiles().map_err(under("Failed to list network filters".to_owned()))?;
-            let mut rows: Vec<[String; 2]> = profiles
-                .iter()
-                .map(|(_, profile)| [profile.uuid().to_string(), profile.name.to_string()])
-                .collect();
+            let mut rows: Vec<[String; 2]> =
+                profiles.into_iter().map(|profile| [profile.uuid, profile.name]).collect();
             rows.sort_by_key(|[_, name]| name.to_ascii_lowercase());
             let list: Vec<_> =
                 rows.iter().map(|[uuid, name]| json!({ "uuid": uuid, "name": name })).collect();
@@ -157,7 +155,8 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let lenient = ReadingArgs { lenient: true, strict: false };
             let edited = context
                 .edited(name.as_str(), lenient, ChangeArgs::default())
-                .map_err(under(format!("Failed to edit network filter {name}")))?;
+                .map_err(under(format!("Failed to edit network filter {name}")))?
+                .1;
             let outcome = if edited.is_some() { "edited" } else { "not changed" };
             context.print(&json!({ "profile": name.as_str(), "changed": edited.is_some() }), || {
                 format!("Network filter {name} XML configuration {outcome}.\n\n")
@@ -227,11 +226,8 @@ fn readable(file: &Path) -> Result<(), Failure> {
 
 fn known(context: &Context, text: &str) -> Result<Profile, Failure> {
     let heading = || format!("failed to get nwfilter '{text}'");
-    let profiles = context.profiles().map_err(under(heading()))?;
-    match profiles.find(text) {
-        Some(profile) => Ok(profile.clone()),
-        None => Err(under(heading())(super::profiles::no_profile(text))),
-    }
+    let (_, profile) = context.profile(text).map_err(under(heading()))?;
+    Ok(profile)
 }
 
 /// virsh's tables: a blank before each column, and the last one as wide as its longest cell.

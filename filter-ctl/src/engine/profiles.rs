@@ -53,7 +53,7 @@ pub enum Outcome {
 }
 
 /// What removing a profile came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Removed {
     /// Its name.
     pub profile: String,
@@ -64,9 +64,11 @@ pub struct Removed {
 }
 
 /// What is done with a profile that others refer to, and no port uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Referred {
     /// It stays.
+    #[default]
     Refuse,
     /// It is removed, as libvirt does.
     Remove,

@@ -4,19 +4,22 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::datapath::DatapathError;
 use crate::engine::EngineError;
 use crate::store::{Folders, StoreError};
 use crate::xml::FileError;
 
 /// Why a command failed.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The exit code; see `filter-ctl --help`.
     pub code: u8,
     /// The sentence.
     pub message: String,
     /// For virsh's commands: the line above it, which may be empty.
+    #[serde(skip)]
     pub heading: Option<String>,
 }
 

@@ -31,6 +31,7 @@ pub struct ListedFlows {
 impl Method for ListFlows {
     const NAME: &'static str = "ListFlows";
     const ACCESS: Access = Access::Read;
+    const REPEATS: bool = true;
     type Reply = ListedFlows;
 
     fn carry_out(self, service: &Service) -> Result<ListedFlows, Failure> {
@@ -51,6 +52,7 @@ pub struct SummarizeFlows {
 impl Method for SummarizeFlows {
     const NAME: &'static str = "SummarizeFlows";
     const ACCESS: Access = Access::Read;
+    const REPEATS: bool = true;
     type Reply = FlowSummary;
 
     fn carry_out(self, service: &Service) -> Result<FlowSummary, Failure> {

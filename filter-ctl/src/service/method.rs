@@ -17,6 +17,8 @@ pub trait Method: Serialize + DeserializeOwned + fmt::Debug {
     const ACCESS: Access;
     /// Whether it has to be the only one at work. All that change something do.
     const ALONE: bool = matches!(Self::ACCESS, Access::Change);
+    /// Whether it is done again and again for a caller who asks for more.
+    const REPEATS: bool = false;
     /// What it comes to.
     type Reply: Serialize + DeserializeOwned + fmt::Debug;
 
@@ -30,19 +32,24 @@ pub struct Methods {
     pub name: &'static str,
     /// What it asks for of whoever sends it.
     pub access: Access,
+    /// Whether it is done again and again for a caller who asks for more.
+    pub repeats: bool,
     /// Reads the parameters, and does it.
     pub run: fn(&Service, Value) -> Result<Value, Failure>,
 }
 
 impl fmt::Debug for Methods {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Methods").field("name", &self.name).field("access", &self.access).finish_non_exhaustive()
+        f.debug_struct("Methods")
+            .field("name", &self.name)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
     }
 }
 
 impl Methods {
     const fn of<M: Method>() -> Self {
-        Self { name: M::NAME, access: M::ACCESS, run: run::<M> }
+        Self { name: M::NAME, access: M::ACCESS, repeats: M::REPEATS, run: run::<M> }
     }
 }
 
@@ -74,9 +81,8 @@ pub static METHODS: &[Methods] = &[
     Methods::of::<super::AddToSet>(),
     Methods::of::<super::RemoveFromSet>(),
     Methods::of::<super::ReplaceSet>(),
-    Methods::of::<super::FlushSet>(),
     Methods::of::<super::ListSets>(),
-    Methods::of::<super::SetMembers>(),
+    Methods::of::<super::ListMembers>(),
     Methods::of::<super::TestSet>(),
     Methods::of::<super::Compile>(),
     Methods::of::<super::Explain>(),

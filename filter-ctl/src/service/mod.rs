@@ -30,19 +30,20 @@ use crate::xml;
 use failure::Failure;
 
 pub use access::{Access, Rights};
-pub use client::Client;
+pub use client::{Client, socket_path};
 pub use document::Document;
-pub use flows::{CutFlows, ExportFlows, File, ImportFlows, ListFlows, SummarizeFlows};
+pub use flows::{CutFlows, ExportFlows, File, FlowsCut, ImportFlows, ListFlows, ListedFlows, SummarizeFlows};
 pub use method::{METHODS, Method, Methods};
 pub use policies::{Compile, Explain, Explanations, FrameOf, Subject};
-pub use ports::{Attach, AttachedPorts, Detach, DetachedPorts, ListPorts, Ports, Stats};
+pub use ports::{Attach, AttachedPorts, Detach, DetachedPorts, ListPorts, PortBinding, Ports, Stats};
 pub use profiles::{
     CheckedDocument, CopyProfile, CreateProfile, DefineProfile, DumpProfile, DumpedProfile, ImportFilters,
-    ListProfiles, ListedProfiles, ProfileView, RemoveProfile, UpdateProfile, ValidateProfiles, Validated,
+    ListProfiles, ListedProfiles, ProfileView, RemoveProfile, UnreadDocument, UpdateProfile,
+    ValidateProfiles, Validated,
 };
 pub use sets::{
-    AddToSet, CreateSet, DestroySet, FlushSet, ListSets, ListedSets, RemoveFromSet, ReplaceSet, SetMembers,
-    TestSet, Tested,
+    AddToSet, CreateSet, DestroySet, ListMembers, ListSets, ListedSets, NamedSet, RemoveFromSet, ReplaceSet,
+    SetMembers, TestSet, Tested,
 };
 pub use timeouts::{GetTimeouts, ResetTimeouts, SetTimeouts, TimeoutValues};
 pub use wire::{INTERFACE, serve};

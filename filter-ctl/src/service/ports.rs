@@ -116,6 +116,7 @@ pub struct Ports {
 impl Method for ListPorts {
     const NAME: &'static str = "ListPorts";
     const ACCESS: Access = Access::Read;
+    const REPEATS: bool = true;
     type Reply = Ports;
 
     fn carry_out(self, service: &Service) -> Result<Ports, Failure> {
@@ -138,6 +139,7 @@ pub struct Stats {
 impl Method for Stats {
     const NAME: &'static str = "Stats";
     const ACCESS: Access = Access::Read;
+    const REPEATS: bool = true;
     type Reply = PortStats;
 
     fn carry_out(self, service: &Service) -> Result<PortStats, Failure> {

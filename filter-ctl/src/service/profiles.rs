@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, INVALID, NOT_FOUND};
 use super::{Access, Document, Method, Service};
-use crate::engine::{self, Candidate, Defined, Engine, Import, OldFlows, Referred, Removed, Updated, Warning};
 use crate::engine::EngineError;
+use crate::engine::{
+    self, Candidate, Defined, Engine, Import, OldFlows, Referred, Removed, Updated, Warning,
+};
 use crate::model::{Profile, ProfileName, ValueError};
 use crate::store::{Origin, Profiles};
 use crate::xml::{self, FileError, Reading};
@@ -57,8 +59,7 @@ impl Method for DefineProfile {
     type Reply = Defined;
 
     fn carry_out(self, service: &Service) -> Result<Defined, Failure> {
-        let (defined, warnings) =
-            put(service, &self.document, (self.reading, self.flows), Engine::define)?;
+        let (defined, warnings) = put(service, &self.document, (self.reading, self.flows), Engine::define)?;
         Ok(Defined { updated: with_warnings(defined.updated, warnings), ..defined })
     }
 }
@@ -83,8 +84,7 @@ impl Method for CreateProfile {
     type Reply = Defined;
 
     fn carry_out(self, service: &Service) -> Result<Defined, Failure> {
-        let (defined, warnings) =
-            put(service, &self.document, (self.reading, self.flows), Engine::create)?;
+        let (defined, warnings) = put(service, &self.document, (self.reading, self.flows), Engine::create)?;
         Ok(Defined { updated: with_warnings(defined.updated, warnings), ..defined })
     }
 }
@@ -109,8 +109,7 @@ impl Method for UpdateProfile {
     type Reply = Updated;
 
     fn carry_out(self, service: &Service) -> Result<Updated, Failure> {
-        let (updated, warnings) =
-            put(service, &self.document, (self.reading, self.flows), Engine::update)?;
+        let (updated, warnings) = put(service, &self.document, (self.reading, self.flows), Engine::update)?;
         Ok(with_warnings(updated, warnings))
     }
 }
@@ -431,5 +430,8 @@ fn found<'a>(profiles: &'a Profiles, text: &str) -> Result<&'a Profile, Failure>
         return Ok(profile);
     }
     profile_name(text)?;
-    Err(Failure::new(NOT_FOUND, format!("there is no profile `{text}`; `filter-ctl list` shows those there are")))
+    Err(Failure::new(
+        NOT_FOUND,
+        format!("there is no profile `{text}`; `filter-ctl list` shows those there are"),
+    ))
 }

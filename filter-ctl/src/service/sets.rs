@@ -166,9 +166,6 @@ pub struct ListMembers {
 /// What is in a set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SetMembers {
-    /// What its members are.
-    #[serde(rename = "type")]
-    pub kind: SetKind,
     /// The members, in order.
     pub members: Vec<String>,
 }
@@ -180,8 +177,7 @@ impl Method for ListMembers {
 
     fn carry_out(self, service: &Service) -> Result<SetMembers, Failure> {
         let listed = engine::set_members(service.folders(), &set_name(&self.set)?);
-        let (kind, members) = listed.map_err(|error| service.failure(&error))?;
-        Ok(SetMembers { kind, members })
+        Ok(SetMembers { members: listed.map_err(|error| service.failure(&error))? })
     }
 }
 
@@ -212,10 +208,11 @@ impl Method for TestSet {
     fn carry_out(self, service: &Service) -> Result<Tested, Failure> {
         let name = set_name(&self.set)?;
         let engine = service.engine()?;
-        let tested = engine.read_members(&name, &[self.member]).and_then(|members| match members.as_slice() {
-            [member] => engine.test_set(&name, member),
-            _ => Ok(false),
-        });
+        let tested =
+            engine.read_members(&name, &[self.member]).and_then(|members| match members.as_slice() {
+                [member] => engine.test_set(&name, member),
+                _ => Ok(false),
+            });
         Ok(Tested { is_in: tested.map_err(|error| service.failure(&error))? })
     }
 }

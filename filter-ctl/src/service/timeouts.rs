@@ -56,8 +56,7 @@ impl Method for SetTimeouts {
         let changes: Result<Vec<(Timeout, u32)>, ValueError> =
             self.timeouts.iter().map(|(name, &seconds)| Ok((name.parse()?, seconds))).collect();
         let changes = changes.map_err(|error| Failure::new(INVALID, format!("timeout: {error}")))?;
-        let timeouts =
-            service.engine()?.set_timeouts(&changes).map_err(|error| service.failure(&error))?;
+        let timeouts = service.engine()?.set_timeouts(&changes).map_err(|error| service.failure(&error))?;
         Ok(TimeoutValues::of(&timeouts))
     }
 }

@@ -1,0 +1,400 @@
+//! Methods over a Unix socket: Varlink, as zlink speaks it. Nothing else knows of either.
+//!
+//! Whoever connects is known by the kernel's word, user and groups. Those without rights get an error, whatever they sent, which
+//! is not read. What else a peer does can only cost itself: each connection is a task of its own, has a time to complete a
+//! message in, and one message at a time; there is a most of connections, of which users that are not root have a share. Work that
+//! was begun is finished, whether anybody waits for it or not.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::time::{sleep, timeout};
+use zlink::connection::Credentials;
+use zlink::connection::socket::ReadHalf as _;
+use zlink::tokio::unix::{Connection, Stream};
+use zlink::{Call, Reply};
+
+use super::failure::{Failure, KERNEL};
+use super::method::{METHODS, Methods};
+use super::{Access, Method, Rights, Service};
+
+/// The interface's name.
+pub const INTERFACE: &str = "org.filter-ctl";
+/// What it looks like.
+const DESCRIPTION: &str = include_str!("../../../schemas/org.filter-ctl.varlink");
+/// The interface that all Varlink services have.
+const SERVICE: &str = "org.varlink.service";
+const SERVICE_DESCRIPTION: &str = "\
+# What every Varlink service says of itself.
+interface org.varlink.service
+
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+error MethodNotFound (method: string)
+error MethodNotImplemented (method: string)
+error InvalidParameter (parameter: string)
+error PermissionDenied ()
+error ExpectedMore ()
+";
+
+/// How long a peer may take from message to message, and with one.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a peer without rights may take to go away.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two replies to a call that asked for more.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Connections at a time, of all.
+const CONNECTIONS: usize = 256;
+/// Connections at a time of one user who is not root.
+const CONNECTIONS_OF_USER: usize = 32;
+
+/// An error, as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "error", content = "parameters")]
+enum Error {
+    /// The method failed.
+    #[serde(rename = "org.filter-ctl.Failed")]
+    Failed(Failure),
+    /// The caller may not.
+    #[serde(rename = "org.filter-ctl.AccessDenied")]
+    AccessDenied { message: String },
+    #[serde(rename = "org.varlink.service.InterfaceNotFound")]
+    InterfaceNotFound { interface: String },
+    #[serde(rename = "org.varlink.service.MethodNotFound")]
+    MethodNotFound { method: String },
+    #[serde(rename = "org.varlink.service.InvalidParameter")]
+    InvalidParameter { parameter: String },
+    #[serde(rename = "org.varlink.service.ExpectedMore")]
+    ExpectedMore {},
+}
+
+/// A call, before it is known of which method.
+#[derive(Debug, Serialize, Deserialize)]
+struct RawCall {
+    method: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    parameters: Value,
+}
+
+/// Who is connected.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    user: u32,
+    process: i32,
+    access: Option<Access>,
+}
+
+impl Peer {
+    fn of(credentials: &Credentials, rights: &Rights) -> Self {
+        let user = credentials.unix_user_id().as_raw();
+        let mut groups: Vec<u32> =
+            credentials.unix_supplementary_group_ids().iter().map(|group| group.as_raw()).collect();
+        groups.push(credentials.unix_primary_group_id().as_raw());
+        Self {
+            user,
+            process: credentials.process_id().as_raw_nonzero().get(),
+            access: rights.of(user, &groups),
+        }
+    }
+}
+
+/// How many connections there are, by user.
+#[derive(Debug, Default)]
+struct Places(Mutex<HashMap<u32, usize>>);
+
+/// A connection's place; given back when dropped.
+struct Place<'a> {
+    places: &'a Places,
+    user: u32,
+}
+
+impl Places {
+    fn take(&self, user: u32) -> Option<Place<'_>> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = taken.values().sum();
+        let of_user = taken.entry(user).or_default();
+        if all >= CONNECTIONS || (user != 0 && *of_user >= CONNECTIONS_OF_USER) {
+            return None;
+        }
+        *of_user += 1;
+        Some(Place { places: self, user })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_user) = taken.get_mut(&self.user) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                taken.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// Serves whoever connects, for ever.
+pub async fn serve(listener: UnixListener, service: Arc<Service>, rights: Rights) -> io::Error {
+    let places = Arc::new(Places::default());
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Too many open files, or no memory: they come back.
+            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+                tracing::warn!(%error, "a connection was not accepted");
+                sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return error,
+        };
+        let (service, places) = (Arc::clone(&service), Arc::clone(&places));
+        tokio::spawn(async move {
+            let Ok(stream) = Stream::try_from(stream) else { return };
+            let mut connection = Connection::new(stream);
+            let Ok(credentials) = connection.peer_credentials().await else { return };
+            let peer = Peer::of(credentials, &rights);
+            let Some(_place) = places.take(peer.user) else {
+                tracing::warn!(user = peer.user, "too many connections: one more is refused");
+                return;
+            };
+            if peer.access.is_none() {
+                return refuse(connection, peer).await;
+            }
+            converse(connection, &service, peer).await;
+        });
+    }
+}
+
+/// Tells a stranger that nothing is for them.
+async fn refuse(mut connection: Connection, peer: Peer) {
+    let Peer { user, process, .. } = peer;
+    tracing::warn!(user, process, "access denied");
+    let message = format!(
+        "user {user} may neither look nor change: ask to be made a member of one of the groups that the daemon's \
+         configuration names (change_group, read_group)"
+    );
+    let error = Error::AccessDenied { message };
+    if timeout(SHORT_PATIENCE, connection.send_error(&error, Vec::new())).await.is_err() {
+        return;
+    }
+    // What is in a socket when it is closed makes an error of what was sent before.
+    let mut rest = connection.split().0.into_read_half();
+    let _ = timeout(SHORT_PATIENCE, async {
+        let mut bytes = [0; 4096];
+        while rest.read(&mut bytes).await.is_ok_and(|read| read.bytes_read() > 0) {}
+    })
+    .await;
+}
+
+/// Answers calls until the peer goes away, or takes too long.
+async fn converse(mut connection: Connection, service: &Arc<Service>, peer: Peer) {
+    loop {
+        let received = timeout(PATIENCE, connection.receive_call::<RawCall>()).await;
+        let (call, descriptors) = match received {
+            Ok(Ok(received)) => received,
+            Ok(Err(zlink::Error::UnexpectedEof)) | Err(_) => return,
+            Ok(Err(error)) => {
+                tracing::warn!(user = peer.user, process = peer.process, %error, "a message was no call");
+                return;
+            }
+        };
+        drop(descriptors);
+        let (more, silent) = (call.more(), call.oneway());
+        let answered = answer(&mut connection, service, peer, call.method(), (more, silent)).await;
+        if answered.is_err() {
+            return;
+        }
+    }
+}
+
+/// Answers one call.
+async fn answer(
+    connection: &mut Connection,
+    service: &Arc<Service>,
+    peer: Peer,
+    call: &RawCall,
+    (more, silent): (bool, bool),
+) -> zlink::Result<()> {
+    loop {
+        let outcome = match called(peer, &call.method) {
+            Ok(Called::About(about)) => about(&call.parameters),
+            Ok(Called::Method(method)) => carry_out(service, method, call.parameters.clone(), peer).await,
+            Err(error) => Err(error),
+        };
+        let repeats = matches!(called(peer, &call.method), Ok(Called::Method(method)) if method.repeats);
+        if silent {
+            return Ok(());
+        }
+        match outcome {
+            Ok(value) => {
+                let goes_on = more && repeats;
+                let reply = Reply::new(Some(value)).set_continues(goes_on.then_some(true));
+                match timeout(PATIENCE, connection.send_reply(&reply, Vec::new())).await {
+                    Ok(sent) => sent?,
+                    Err(_) => return Err(zlink::Error::UnexpectedEof),
+                }
+                if !goes_on {
+                    return Ok(());
+                }
+            }
+            Err(error) => return connection.send_error(&error, Vec::new()).await,
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// What a name in a call leads to.
+enum Called {
+    About(fn(&Value) -> Result<Value, Error>),
+    Method(&'static Methods),
+}
+
+fn called(peer: Peer, name: &str) -> Result<Called, Error> {
+    let Some((interface, method)) = name.rsplit_once('.') else {
+        return Err(Error::MethodNotFound { method: name.to_owned() });
+    };
+    match interface {
+        SERVICE => match method {
+            "GetInfo" => Ok(Called::About(|_| Ok(info()))),
+            "GetInterfaceDescription" => Ok(Called::About(description)),
+            _ => Err(Error::MethodNotFound { method: name.to_owned() }),
+        },
+        INTERFACE => {
+            let Some(found) = METHODS.iter().find(|known| known.name == method) else {
+                return Err(Error::MethodNotFound { method: name.to_owned() });
+            };
+            if peer.access >= Some(found.access) {
+                return Ok(Called::Method(found));
+            }
+            let Peer { user, process, .. } = peer;
+            tracing::warn!(user, process, method, "access denied");
+            let message = format!(
+                "user {user} may look, and not change anything: ask to be made a member of the group that the daemon's \
+                 configuration names (change_group)"
+            );
+            Err(Error::AccessDenied { message })
+        }
+        _ => Err(Error::InterfaceNotFound { interface: interface.to_owned() }),
+    }
+}
+
+fn info() -> Value {
+    json!({
+        "vendor": "filter-ctl",
+        "product": "filter-ctl",
+        "version": env!("CARGO_PKG_VERSION"),
+        "url": env!("CARGO_PKG_REPOSITORY"),
+        "interfaces": [SERVICE, INTERFACE],
+    })
+}
+
+fn description(parameters: &Value) -> Result<Value, Error> {
+    let description = match parameters.get("interface").and_then(Value::as_str) {
+        Some(INTERFACE) => DESCRIPTION,
+        Some(SERVICE) => SERVICE_DESCRIPTION,
+        Some(interface) => return Err(Error::InterfaceNotFound { interface: interface.to_owned() }),
+        None => return Err(Error::InvalidParameter { parameter: "interface".to_owned() }),
+    };
+    Ok(json!({ "description": description }))
+}
+
+/// Carries a method out, in a thread in which it may wait for disks and the kernel.
+async fn carry_out(
+    service: &Arc<Service>,
+    method: &'static Methods,
+    parameters: Value,
+    peer: Peer,
+) -> Result<Value, Error> {
+    let service = Arc::clone(service);
+    // Without parameters there are none, which is an object, too.
+    let parameters = if parameters.is_null() { json!({}) } else { parameters };
+    if method.access == Access::Change {
+        tracing::info!(user = peer.user, process = peer.process, method = method.name, "called");
+    }
+    let done = tokio::task::spawn_blocking(move || (method.run)(&service, parameters)).await;
+    match done {
+        Ok(done) => done.map_err(Error::Failed),
+        Err(error) => {
+            tracing::error!(method = method.name, %error, "a method did not end");
+            Err(Error::Failed(Failure::new(1, "the daemon could not finish this; its log says more")))
+        }
+    }
+}
+
+/// Asks the daemon behind a socket.
+pub fn call<M: Method>(socket: UnixStream, method: &M) -> Result<M::Reply, Failure> {
+    let mut reply = None;
+    call_for_more(socket, method, false, |given| {
+        reply = Some(given);
+        Ok(())
+    })?;
+    reply.ok_or_else(|| lost("the daemon gave no answer"))
+}
+
+/// Asks the daemon behind a socket for replies as they come, until `take` has enough, or the daemon ends.
+pub fn call_for_more<M: Method>(
+    socket: UnixStream,
+    method: &M,
+    more: bool,
+    mut take: impl FnMut(M::Reply) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| lost(&error.to_string()))?;
+    let parameters = serde_json::to_value(method).map_err(|error| lost(&error.to_string()))?;
+    let call = Call::new(RawCall { method: format!("{INTERFACE}.{}", M::NAME), parameters }).set_more(more);
+    runtime.block_on(async {
+        let fail = |error: zlink::Error| lost(&error.to_string());
+        let mut connection = Connection::new(Stream::try_from(socket).map_err(fail)?);
+        // Whoever is refused may be so before all was sent: the answer is there all the same.
+        let sent = connection.send_call(&call, Vec::new()).await;
+        loop {
+            let received = connection.receive_reply::<Value, Error>().await;
+            let reply = match received {
+                Ok((Ok(reply), _)) => reply,
+                Ok((Err(error), _)) => return Err(failure(error)),
+                Err(zlink::Error::VarlinkService(error)) => return Err(unknown(&error.to_string())),
+                Err(error) => return Err(fail(sent.err().unwrap_or(error))),
+            };
+            let goes_on = reply.continues() == Some(true);
+            let value = reply.into_parameters().unwrap_or(Value::Null);
+            let value = serde_json::from_value(value).map_err(|error| unknown(&error.to_string()))?;
+            take(value)?;
+            if !goes_on {
+                return Ok(());
+            }
+        }
+    })
+}
+
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Failed(failure) => failure,
+        Error::AccessDenied { message } => Failure::new(KERNEL, message),
+        other => unknown(&format!("{other:?}")),
+    }
+}
+
+fn lost(why: &str) -> Failure {
+    Failure::new(
+        1,
+        format!("talking to the daemon: {why}; whether it was done, `filter-ctl log` and `ports` say"),
+    )
+}
+
+fn unknown(why: &str) -> Failure {
+    Failure::new(
+        1,
+        format!("the daemon is of another version ({why}); restart it: systemctl restart filter-ctl"),
+    )
+}
