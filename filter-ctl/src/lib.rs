@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod compile;
 pub mod convert;
+pub mod daemon;
 pub mod datapath;
 pub mod engine;
 pub mod ipset;

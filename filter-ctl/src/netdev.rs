@@ -9,9 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkLayerType, LinkMessage,
+    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use crate::model::MacAddr;
 
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct Interface {
     pub ifindex: u32,
     /// What it is to us.
     pub kind: InterfaceKind,
+    /// Its MAC address, if it has one.
+    pub mac: Option<MacAddr>,
+    /// Whether it was switched on.
+    pub up: bool,
 }
 
 /// What an interface is to us.
@@ -82,6 +88,11 @@ impl Interfaces {
         self.by_index.get(&ifindex)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Interface> {
+        self.by_index.values()
+    }
+
     /// The one of this name.
     pub fn named(&self, name: &str) -> Option<&Interface> {
         self.at(*self.by_name.get(name)?)
@@ -133,9 +144,11 @@ fn interfaces() -> io::Result<Vec<Interface>> {
 fn interface(link: &LinkMessage) -> Option<Interface> {
     let mut name = None;
     let mut kind = None;
+    let mut mac = None;
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddr),
             LinkAttribute::LinkInfo(info) => {
                 kind = info.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.clone()),
@@ -155,7 +168,8 @@ fn interface(link: &LinkMessage) -> Option<Interface> {
         }
         None => InterfaceKind::Other("physical network".to_owned()),
     };
-    Some(Interface { name: name?, ifindex: link.header.index, kind })
+    let up = link.header.flags.contains(LinkFlags::Up);
+    Some(Interface { name: name?, ifindex: link.header.index, kind, mac, up })
 }
 
 /// What tells this network namespace from others as long as the host runs.

@@ -13,7 +13,9 @@ use crate::store::{Binding, Fail, Pickup};
 use crate::xml::Reading;
 
 use super::flows::FlowsArgs;
+use super::daemon::ConfigCommand;
 use super::sets::SetCommand;
+use super::standing::BindArgs;
 use super::timeouts::TimeoutsCommand;
 use super::virsh::Virsh;
 
@@ -239,6 +241,38 @@ pub enum Command {
     },
     /// List ports: what is in force on them, and what was learned of them.
     Ports,
+    /// Hold ports to profiles as soon as they appear: a port by its name, ports by what their names look like, or the port of
+    /// a virtual machine by its MAC address.
+    ///
+    /// The daemon attaches them. Ports that are there already and not filtered are attached at once. A binding of the same
+    /// name gives way. Where several are for a port, that with its name goes first, then that with its MAC address, then that
+    /// with the longest pattern.
+    Bind(Box<BindArgs>),
+    /// Forget a standing binding. Ports that are held to it stay filtered.
+    Unbind {
+        /// Its name.
+        name: String,
+        /// Stop filtering them, too.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// List standing bindings, and the ports that they are for.
+    Bindings,
+    /// Keep ports filtered as they come and go, repair what others take away, and carry out what commands ask for.
+    ///
+    /// While it runs it alone changes anything: commands ask it. When it ends, all stays in force. Meant to be started by
+    /// systemd, which the packaged units do.
+    Daemon {
+        /// The configuration; without one, all is as the defaults say.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Look at the daemon's configuration.
+    Config {
+        /// What is done.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Filter a port as a binding of libvirt (`<filterbinding>`) says.
     ///
     /// The port must be there, and not be filtered yet: `attach` changes what it is held to.
@@ -397,7 +431,7 @@ impl PortArgs {
             parameters: Vec::new(),
             learn: LearnArgs::default(),
         };
-        binding(&[], &guest, self)
+        of_options(&[], &guest, self)
     }
 }
 
@@ -466,11 +500,12 @@ pub struct BindingArgs {
 impl BindingArgs {
     /// The binding that the options describe.
     pub fn binding(&self) -> Binding {
-        binding(&self.profiles, &self.guest, self.port)
+        of_options(&self.profiles, &self.guest, self.port)
     }
 }
 
-fn binding(profiles: &[String], guest: &GuestArgs, port: PortArgs) -> Binding {
+/// What options say of a port.
+pub(super) fn of_options(profiles: &[String], guest: &GuestArgs, port: PortArgs) -> Binding {
     let mut parameters = std::collections::BTreeMap::<String, Vec<String>>::new();
     for (name, value) in &guest.parameters {
         parameters.entry(name.clone()).or_default().push(value.clone());
@@ -531,7 +566,7 @@ pub struct CompileArgs {
 impl CompileArgs {
     /// The binding that the options describe.
     pub fn binding(&self) -> Binding {
-        binding(&self.profiles, &self.guest, self.port)
+        of_options(&self.profiles, &self.guest, self.port)
     }
 }
 
@@ -589,6 +624,6 @@ impl ExplainArgs {
         };
         let port =
             PortArgs { mode: self.mode, fail: Fail::Closed, pickup: self.pickup, ..PortArgs::default() };
-        binding(&self.profiles, &guest, port)
+        of_options(&self.profiles, &guest, port)
     }
 }

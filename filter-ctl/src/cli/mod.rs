@@ -3,6 +3,7 @@
 mod args;
 mod binding_lines;
 mod bindings;
+mod daemon;
 mod edit;
 mod flows;
 mod frames;
@@ -11,6 +12,7 @@ mod profiles;
 mod progress;
 mod sets;
 mod show;
+mod standing;
 mod table;
 mod timeouts;
 mod virsh;
@@ -84,6 +86,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Detach { ports } => context.detach(&ports),
         Command::Ports => context.ports(),
+        Command::Bind(args) => context.bind(*args),
+        Command::Unbind { name, detach } => context.unbind(&name, detach),
+        Command::Bindings => context.list_standing(),
+        Command::Daemon { config } => context.daemon(config.as_deref()),
+        Command::Config { command } => context.config(command),
         Command::BindingCreate { file, reading, port } => {
             context.binding_create(&file, reading.reading(), port)
         }

@@ -27,6 +27,8 @@ pub struct Attached {
     pub profiles: Vec<String>,
     /// Whether the port was attached before, with another binding or the same.
     pub replaced: bool,
+    /// Whether it was switched on by then: packets may have passed before.
+    pub was_up: bool,
     /// The MAC address is learned from the first valid frame.
     pub learns_mac: bool,
     /// IPv4 addresses are learned.
@@ -70,6 +72,7 @@ impl Wanted {
             ifindex: self.interface.ifindex,
             profiles: self.binding.profiles.clone(),
             replaced: self.replaces,
+            was_up: self.interface.up,
             learns_mac: flags & record_flags::LEARN_MAC != 0,
             learns_ip: flags & record_flags::LEARN_IP4 != 0,
             learns_ip6: flags & record_flags::LEARN_IP6 != 0,

@@ -13,7 +13,16 @@ impl Engine {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
             let ifindex = self.ifindex_of(name, &interfaces, datapath.as_ref())?;
-            found.push(ifindex.ok_or_else(|| EngineError::not_attached(name))?);
+            let ifindex = ifindex.ok_or_else(|| EngineError::not_attached(name))?;
+            if let Some(interface) = interfaces.at(ifindex)
+                && let Some(standing) = self.held_by(interface)?
+            {
+                return Err(EngineError::Conflict(format!(
+                    "port {name} is held to the standing binding `{standing}` and would be attached again; `filter-ctl \
+                     unbind {standing}` ends that"
+                )));
+            }
+            found.push(ifindex);
         }
         found.sort_unstable();
         found.dedup();

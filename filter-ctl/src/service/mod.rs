@@ -16,6 +16,7 @@ mod policies;
 mod ports;
 mod profiles;
 mod sets;
+mod standing;
 mod timeouts;
 mod wire;
 
@@ -45,6 +46,7 @@ pub use sets::{
     AddToSet, CreateSet, DestroySet, ListMembers, ListSets, ListedSets, NamedSet, RemoveFromSet, ReplaceSet,
     SetMembers, TestSet, Tested,
 };
+pub use standing::{Bind, Bound, FailedPort, ListStanding, ListedStanding, Unbind, Unbound};
 pub use timeouts::{GetTimeouts, ResetTimeouts, SetTimeouts, TimeoutValues};
 pub use wire::{INTERFACE, serve};
 

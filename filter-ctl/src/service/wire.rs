@@ -6,7 +6,6 @@
 //! was begun is finished, whether anybody waits for it or not.
 
 use std::collections::HashMap;
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use zlink::connection::Credentials;
 use zlink::connection::socket::ReadHalf as _;
@@ -142,20 +142,20 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Serves whoever connects, for ever.
-pub async fn serve(listener: UnixListener, service: Arc<Service>, rights: Rights) -> io::Error {
+/// Serves whoever connects, for ever, with the rights that hold then.
+pub async fn serve(listener: UnixListener, service: Arc<Service>, rights: watch::Receiver<Rights>) {
     let places = Arc::new(Places::default());
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             // Too many open files, or no memory: they come back.
-            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+            Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 sleep(PAUSE).await;
                 continue;
             }
-            Err(error) => return error,
         };
+        let rights = *rights.borrow();
         let (service, places) = (Arc::clone(&service), Arc::clone(&places));
         tokio::spawn(async move {
             let Ok(stream) = Stream::try_from(stream) else { return };

@@ -9,6 +9,7 @@ mod learned;
 mod ports;
 mod profiles;
 mod sets;
+mod standing;
 mod timeouts;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
 pub use ports::{Applied, Binding, Fail, Owner, Pickup, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
 pub use sets::{Change, ChangeAction, Journal, SetContents, SetHead, Sets};
+pub use standing::{Selector, Standing};
 pub use timeouts::{load_timeouts, reset_timeouts, save_timeouts};
 
 /// Where everything is.

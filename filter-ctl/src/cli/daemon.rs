@@ -1,0 +1,45 @@
+//! `daemon` and `config`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::Context;
+use crate::daemon::{self, Config};
+use crate::service::failure::{Failure, INVALID};
+
+/// What is done with the configuration.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a configuration is good; exit code 5 if it is not.
+    Check {
+        /// The file; the standard one if none is named.
+        file: Option<PathBuf>,
+    },
+}
+
+impl Context {
+    pub(super) fn daemon(&self, named: Option<&Path>) -> Result<(), Failure> {
+        let config = Config::find(named, &self.folders);
+        let level = config.map(|config| config.log).unwrap_or_default().tracing();
+        let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
+        // The journal has the time already.
+        if std::env::var_os("JOURNAL_STREAM").is_some() {
+            log.without_time().init();
+        } else {
+            log.init();
+        }
+        daemon::run(&self.folders, named)
+    }
+
+    pub(super) fn config(&self, command: ConfigCommand) -> Result<(), Failure> {
+        let ConfigCommand::Check { file } = command;
+        let path = file.unwrap_or_else(|| Config::standard_path(&self.folders));
+        let bad = |error: String| Failure::new(INVALID, error);
+        let config = Config::read(&path).map_err(|error| bad(error.to_string()))?;
+        config.rights().map_err(|error| bad(format!("{}: {error}", path.display())))?;
+        self.print(&json!({ "file": path, "good": true }), || format!("{} is good\n", path.display()))
+    }
+}

@@ -1,0 +1,234 @@
+//! The daemon: keeps ports filtered as they come and go, puts right what others change, and does what commands ask for.
+//!
+//! It holds the lock of the store as long as it runs. It installs nothing when it starts: what is pinned is adopted as it
+//! is. When it ends, however it does, nothing changes in the kernel.
+
+mod config;
+mod watch;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener as StdListener;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch as shared;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::engine::{self, Settled};
+use crate::service::failure::{CONFLICT, Failure, INVALID, KERNEL};
+use crate::service::{Rights, Service, serve, socket_path};
+use crate::store::{Folders, Lock};
+
+pub use config::{Config, ConfigError};
+use watch::Nudge;
+
+/// How long commands that are at work may take before the daemon gives up starting.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two attempts to get the lock.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long it waits for work that was begun when it is told to end.
+const END: Duration = Duration::from_secs(30);
+/// Between two looks at all interfaces, should nobody report anything.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Everybody may connect: who may do what is said there. Nobody but root may look at anything else in the folder.
+const SOCKET_MODE: u32 = 0o666;
+const FOLDER_MODE: u32 = 0o711;
+
+/// Runs until it is told to end.
+pub fn run(folders: &Folders, named: Option<&std::path::Path>) -> Result<(), Failure> {
+    let config = Config::find(named, folders).map_err(|error| Failure::new(INVALID, error.to_string()))?;
+    let rights = config.rights().map_err(|error| Failure::new(INVALID, error))?;
+    let lock = lock(folders)?;
+    let listener = listen(folders)?;
+    let service = Arc::new(Service::new(folders.clone(), Some(lock)));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| system("starting", &error))?;
+    let ended = runtime.block_on(live(&service, listener, (named, config, rights)));
+    // What was begun is brought to its end.
+    runtime.shutdown_timeout(END);
+    ended
+}
+
+/// The lock, as soon as no command has it. Where another daemon has it, it is not waited for.
+fn lock(folders: &Folders) -> Result<Lock, Failure> {
+    let begun = Instant::now();
+    loop {
+        let taken = Lock::try_take(folders);
+        if let Some(lock) = taken.map_err(|error| Failure::engine(&error.into(), folders, None))? {
+            return Ok(lock);
+        }
+        if sd_notify::listen_fds().map_or(0, Iterator::count) == 0 && UnixStream::connect(socket_path(folders)).is_ok() {
+            return Err(Failure::new(
+                CONFLICT,
+                format!("a daemon runs already, behind {}", socket_path(folders).display()),
+            ));
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(Failure::new(
+                CONFLICT,
+                format!(
+                    "{} is held by another command for more than {} s; `fuser -v` on it says which",
+                    folders.run.join("lock").display(),
+                    PATIENCE.as_secs()
+                ),
+            ));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// The socket that the service manager hands over, or one of our own. Whoever holds the lock has no rival for it.
+fn listen(folders: &Folders) -> Result<StdListener, Failure> {
+    let mut handed = listenfd::ListenFd::from_env();
+    if handed.len() > 0 {
+        let listener = handed.take_unix_listener(0).map_err(|error| system("the socket handed over", &error))?;
+        return listener
+            .ok_or_else(|| Failure::new(KERNEL, "the socket handed over: found none, expected a Unix socket"));
+    }
+    let path = socket_path(folders);
+    let fail = |error: io::Error| Failure::io(&path, &error);
+    fs::set_permissions(&folders.run, fs::Permissions::from_mode(FOLDER_MODE)).map_err(fail)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    let listener = StdListener::bind(&path).map_err(fail)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(SOCKET_MODE)).map_err(fail)?;
+    Ok(listener)
+}
+
+async fn live(
+    service: &Arc<Service>,
+    listener: StdListener,
+    (named, config, rights): (Option<&std::path::Path>, Config, Rights),
+) -> Result<(), Failure> {
+    listener.set_nonblocking(true).map_err(|error| system("the socket", &error))?;
+    let listener = UnixListener::from_std(listener).map_err(|error| system("the socket", &error))?;
+    let fail = |error: io::Error| system("signals", &error);
+    let mut ended = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(fail)?;
+    let mut reload = signal(SignalKind::hangup()).map_err(fail)?;
+    // Watched before the first look: what changes meanwhile is reported.
+    let nudged = watch::watch().map_err(|error| system("watching interfaces", &error))?;
+    settle(service, None).await;
+    let (say_rights, rights) = shared::channel(rights);
+    let serving = tokio::spawn(serve(listener, Arc::clone(service), rights));
+    let ports = tokio::spawn(keep_ports(Arc::clone(service), nudged));
+    tell(&[NotifyState::Ready]);
+    tracing::info!(config = ?config, "ready");
+    if let Some(time) = sd_notify::watchdog_enabled() {
+        tokio::spawn(stay_alive(Arc::clone(service), time / 3));
+    }
+    loop {
+        tokio::select! {
+            _ = ended.recv() => break,
+            _ = interrupted.recv() => break,
+            _ = reload.recv() => {
+                let read = Config::find(named, service.folders());
+                let read = read.map_err(|error| error.to_string());
+                match read.and_then(|config| config.rights()) {
+                    Ok(rights) => {
+                        say_rights.send_replace(rights);
+                        tracing::info!("the configuration was read again");
+                    }
+                    Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+                }
+            }
+        }
+    }
+    tell(&[NotifyState::Stopping]);
+    tracing::info!("ends; all stays in force");
+    serving.abort();
+    ports.abort();
+    Ok(())
+}
+
+/// Holds ports to their standing bindings, as they appear.
+async fn keep_ports(service: Arc<Service>, mut nudged: Receiver<Nudge>) {
+    let mut watching = true;
+    loop {
+        let nudge = if watching {
+            timeout(LOOK_EVERY, nudged.recv()).await
+        } else {
+            tokio::time::sleep(LOOK_EVERY).await;
+            Ok(Some(Nudge::Changed))
+        };
+        let since = Instant::now();
+        match nudge {
+            Ok(Some(Nudge::Overflowed)) => tracing::warn!("more interfaces changed than the kernel could report: all are looked at"),
+            Ok(Some(Nudge::Changed)) | Err(_) => {}
+            Ok(None) => watching = false,
+        }
+        settle(&service, Some(since)).await;
+    }
+}
+
+/// Looks at all interfaces, and does what is to be done. What was reported at `since` is told with the time it took.
+async fn settle(service: &Arc<Service>, since: Option<Instant>) {
+    let service = Arc::clone(service);
+    let work = move || {
+        let fail = |error| service.failure(&error);
+        if since.is_some() && !engine::unsettled(service.folders()).map_err(fail)? {
+            return Ok(());
+        }
+        let settled = service.engine()?.settle().map_err(fail)?;
+        report(&service, settled, since);
+        Ok::<(), Failure>(())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => tracing::error!(error = %failure.message, "interfaces could not be looked at"),
+        Err(error) => tracing::error!(%error, "a look at interfaces did not end"),
+    }
+}
+
+fn report(service: &Service, settled: Settled, since: Option<Instant>) {
+    let took = since.map(|since| since.elapsed().as_micros() as u64);
+    for (standing, attached) in settled.attached {
+        let port = attached.port;
+        tracing::info!(%port, %standing, was_up = attached.was_up, microseconds = took, "port appeared, and is filtered");
+    }
+    for (port, error) in settled.failed {
+        let error = service.failure(&error).message;
+        tracing::error!(%port, %error, "port appeared, and is NOT FILTERED");
+    }
+    for port in settled.gone {
+        tracing::info!(%port, "port is gone");
+    }
+}
+
+/// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.
+async fn stay_alive(service: Arc<Service>, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let service = Arc::clone(&service);
+        let looked = tokio::task::spawn_blocking(move || service.folders().run.exists()).await;
+        if looked.is_ok() {
+            tell(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// A service manager that does not listen is no reason to do anything else.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager was not told");
+    }
+}
+
+fn system(what: &str, error: &io::Error) -> Failure {
+    Failure::new(KERNEL, format!("{what}: {error}"))
+}
