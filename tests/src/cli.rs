@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use filter_ctl::datapath::{Datapath, LoadOptions};
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -33,18 +37,119 @@ fn bpf_obstacle<T>(loaded: &Result<T, filter_ctl::datapath::DatapathError>) -> O
     }
 }
 
+/// The command under test, and who does its work.
+#[derive(Clone, Copy, Debug)]
+pub struct Tested {
+    /// The command.
+    pub binary: &'static str,
+    /// Whether a daemon runs meanwhile, which then does it.
+    pub daemon: bool,
+}
+
+impl From<&'static str> for Tested {
+    fn from(binary: &'static str) -> Self {
+        Self { binary, daemon: false }
+    }
+}
+
 /// Runs a test in a network namespace of its own, with a command that keeps everything in places of its own;
 /// or says that it cannot be run here.
 ///
 /// # Panics
 /// If the test does.
-pub fn with_operator(binary: &str, test: &str, story: impl FnOnce(&Operator) + Send) {
+pub fn with_operator(tested: impl Into<Tested>, test: &str, story: impl FnOnce(&Operator) + Send) {
     if let Some(obstacle) = obstacle() {
         return not_run(test, &obstacle);
     }
-    let operator = Operator::new(binary, test);
+    let tested = tested.into();
+    let operator = Operator::new(tested, test);
     let namespace = Namespace::new().expect("it was tried before");
-    namespace.run(|| story(&operator));
+    namespace.run(|| {
+        let daemon = tested.daemon.then(|| operator.daemon(&[]));
+        story(&operator);
+        drop(daemon);
+    });
+}
+
+/// A daemon; told to end when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// How long it may take to begin, and to end.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) {
+        let process = Pid::from_child(&self.process);
+        rustix::process::kill_process(process, signal).expect("the daemon is there");
+    }
+
+    /// Waits until it has ended, which it must do soon. Gives its exit code; nothing if a signal ended it.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn ended(&mut self) -> Option<i32> {
+        let begun = Instant::now();
+        while begun.elapsed() < Self::PATIENCE {
+            if let Some(status) = self.process.try_wait().expect("it is our child") {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the daemon did not end: {}", self.log());
+    }
+
+    /// Waits for a line of its log that has all of these words in it, which must come soon.
+    ///
+    /// # Panics
+    /// If none does.
+    pub fn says(&self, words: &[&str]) -> String {
+        let begun = Instant::now();
+        while begun.elapsed() < Self::PATIENCE {
+            let log = self.log();
+            let found = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
+            if let Some(line) = found {
+                return line.to_owned();
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        panic!("the daemon does not say {words:?}: {}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(Pid::from_child(&self.process), Signal::TERM);
+        let begun = Instant::now();
+        while begun.elapsed() < Self::PATIENCE && matches!(self.process.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let log = self.log();
+        if thread::panicking() {
+            eprintln!("the daemon's log:\n{log}");
+        } else {
+            assert!(!log.contains("panicked"), "{log}");
+        }
+    }
 }
 
 /// An operator: calls the command with places of its own for profiles, ports and pins.
@@ -79,10 +184,44 @@ impl Operator {
     ///
     /// # Panics
     /// If there is no room for temporary files.
-    pub fn new(binary: impl Into<PathBuf>, test: &str) -> Self {
+    pub fn new(tested: impl Into<Tested>, test: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("filter-ctl-test-").tempdir();
         let folder = folder.unwrap_or_else(|error| panic!("a temporary folder: {error}"));
-        Self { binary: binary.into(), folder, pins: PinFolder::new(test) }
+        Self { binary: tested.into().binary.into(), folder, pins: PinFolder::new(test) }
+    }
+
+    /// Starts a daemon in this network namespace, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub fn daemon(&self, arguments: &[&str]) -> Daemon {
+        let daemon = self.daemon_unready(arguments);
+        daemon.says(&["ready"]);
+        daemon
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn daemon_unready(&self, arguments: &[&str]) -> Daemon {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let log = self.folder.path().join(format!("daemon-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let file = fs::File::create(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        let process = self
+            .command()
+            .arg("daemon")
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        Daemon { process, log }
+    }
+
+    /// Where the daemon listens.
+    pub fn socket(&self) -> PathBuf {
+        self.root().join("run/socket")
     }
 
     /// Where profiles and ports are kept.

@@ -12,8 +12,8 @@ use crate::model::{IpNetwork, Learn, Mode};
 use crate::store::{Binding, Fail, Pickup};
 use crate::xml::Reading;
 
-use super::flows::FlowsArgs;
 use super::daemon::ConfigCommand;
+use super::flows::FlowsArgs;
 use super::sets::SetCommand;
 use super::standing::BindArgs;
 use super::timeouts::TimeoutsCommand;

@@ -68,7 +68,9 @@ fn lock(folders: &Folders) -> Result<Lock, Failure> {
         if let Some(lock) = taken.map_err(|error| Failure::engine(&error.into(), folders, None))? {
             return Ok(lock);
         }
-        if sd_notify::listen_fds().map_or(0, Iterator::count) == 0 && UnixStream::connect(socket_path(folders)).is_ok() {
+        if sd_notify::listen_fds().map_or(0, Iterator::count) == 0
+            && UnixStream::connect(socket_path(folders)).is_ok()
+        {
             return Err(Failure::new(
                 CONFLICT,
                 format!("a daemon runs already, behind {}", socket_path(folders).display()),
@@ -92,9 +94,11 @@ fn lock(folders: &Folders) -> Result<Lock, Failure> {
 fn listen(folders: &Folders) -> Result<StdListener, Failure> {
     let mut handed = listenfd::ListenFd::from_env();
     if handed.len() > 0 {
-        let listener = handed.take_unix_listener(0).map_err(|error| system("the socket handed over", &error))?;
-        return listener
-            .ok_or_else(|| Failure::new(KERNEL, "the socket handed over: found none, expected a Unix socket"));
+        let listener =
+            handed.take_unix_listener(0).map_err(|error| system("the socket handed over", &error))?;
+        return listener.ok_or_else(|| {
+            Failure::new(KERNEL, "the socket handed over: found none, expected a Unix socket")
+        });
     }
     let path = socket_path(folders);
     let fail = |error: io::Error| Failure::io(&path, &error);
@@ -166,7 +170,9 @@ async fn keep_ports(service: Arc<Service>, mut nudged: Receiver<Nudge>) {
         };
         let since = Instant::now();
         match nudge {
-            Ok(Some(Nudge::Overflowed)) => tracing::warn!("more interfaces changed than the kernel could report: all are looked at"),
+            Ok(Some(Nudge::Overflowed)) => {
+                tracing::warn!("more interfaces changed than the kernel could report: all are looked at")
+            }
             Ok(Some(Nudge::Changed)) | Err(_) => {}
             Ok(None) => watching = false,
         }

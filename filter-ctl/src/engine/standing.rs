@@ -157,5 +157,6 @@ impl Engine {
 }
 
 fn name(text: &str) -> Result<ProfileName, EngineError> {
-    text.parse().map_err(|error: ValueError| EngineError::Invalid(format!("name of a standing binding: {error}")))
+    text.parse()
+        .map_err(|error: ValueError| EngineError::Invalid(format!("name of a standing binding: {error}")))
 }

@@ -82,16 +82,21 @@ impl Method for Unbind {
         let mut engine = service.engine()?;
         let (known, _) = engine::standing(service.folders()).map_err(fail)?;
         engine.unbind(&self.name).map_err(fail)?;
-        let ports = known.into_iter().find(|standing| standing.name == self.name).map(|it| it.ports);
-        let ports = ports.unwrap_or_default();
+        let (attached, _) = engine::ports(service.folders()).map_err(fail)?;
+        // A port that was attached to something else meanwhile is somebody's own.
+        let is_held = |port: &str, profiles: &[String]| {
+            let view = attached.iter().find(|view| view.port == port);
+            view.and_then(|view| view.binding.as_ref()).is_some_and(|binding| binding.profiles == profiles)
+        };
+        let ports: Vec<String> = known
+            .into_iter()
+            .filter(|standing| standing.name == self.name)
+            .flat_map(|StandingView { ports, binding, .. }| {
+                ports.into_iter().filter(|port| is_held(port, &binding.profiles)).collect::<Vec<_>>()
+            })
+            .collect();
         if self.detach {
-            let (attached, _) = engine::ports(service.folders()).map_err(fail)?;
-            let of_ours: Vec<String> = ports
-                .iter()
-                .filter(|port| attached.iter().any(|view| view.port == **port))
-                .cloned()
-                .collect();
-            engine.detach(&of_ours).map_err(fail)?;
+            engine.detach(&ports).map_err(fail)?;
         }
         Ok(Unbound { ports, detached: self.detach })
     }

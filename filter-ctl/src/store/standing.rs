@@ -46,7 +46,9 @@ impl Selector {
                 && text.len() <= LONGEST_NAME
                 && !text.chars().any(|found| found.is_whitespace() || found == '/' || found == ':');
             (!fits).then(|| {
-                format!("{what}: found `{text}`, expected 1 to {LONGEST_NAME} bytes without blanks, `/` and `:`")
+                format!(
+                    "{what}: found `{text}`, expected 1 to {LONGEST_NAME} bytes without blanks, `/` and `:`"
+                )
             })
         };
         if *self == Self::default() {
@@ -201,7 +203,13 @@ mod tests {
     use crate::netdev::InterfaceKind;
 
     fn interface(name: &str, mac: &str) -> Interface {
-        Interface { name: name.to_owned(), ifindex: 7, kind: InterfaceKind::Tap, mac: mac.parse().ok(), up: false }
+        Interface {
+            name: name.to_owned(),
+            ifindex: 7,
+            kind: InterfaceKind::Tap,
+            mac: mac.parse().ok(),
+            up: false,
+        }
     }
 
     fn binding() -> Binding {
@@ -218,14 +226,24 @@ mod tests {
 
     #[test]
     fn patterns_are_those_of_a_shell() {
-        for (pattern, name) in
-            [("vnet*", "vnet0"), ("vnet*", "vnet"), ("*", "a"), ("v?et*0", "vnet10"), ("*a*b", "xaybab"), ("tap7", "tap7")]
-        {
+        for (pattern, name) in [
+            ("vnet*", "vnet0"),
+            ("vnet*", "vnet"),
+            ("*", "a"),
+            ("v?et*0", "vnet10"),
+            ("*a*b", "xaybab"),
+            ("tap7", "tap7"),
+        ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in
-            [("vnet*", "xvnet0"), ("vnet?", "vnet"), ("v?et", "veet0"), ("*a*b", "xaybaba"), ("", "a"), ("tap7", "tap70")]
-        {
+        for (pattern, name) in [
+            ("vnet*", "xvnet0"),
+            ("vnet?", "vnet"),
+            ("v?et", "veet0"),
+            ("*a*b", "xaybaba"),
+            ("", "a"),
+            ("tap7", "tap70"),
+        ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }
@@ -260,7 +278,8 @@ mod tests {
         one.save(&folders).expect("there is room");
         two.save(&folders).expect("there is room");
         fs::write(path(&folders, "cut"), b"{\"version\": 1, \"na").expect("there is room");
-        fs::write(path(&folders, "other"), fs::read(path(&folders, "one")).expect("it is there")).expect("there is room");
+        fs::write(path(&folders, "other"), fs::read(path(&folders, "one")).expect("it is there"))
+            .expect("there is room");
         let (all, damaged) = Standing::load_all(&folders).expect("it can be read");
         assert_eq!(all, [one, two]);
         assert_eq!(damaged.len(), 2, "{damaged:?}");

@@ -1,0 +1,232 @@
+//! Who may ask the daemon for what, and what those who may not can do to it.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use filter_tests::cli::{Done, Operator, with_operator};
+use filter_tests::generate::Rng;
+use filter_tests::net;
+use filter_tests::varlink::Varlink;
+use serde_json::{Value, json};
+
+use super::FILTER_CTL;
+
+/// Numbers that no user and no group of a host has.
+const STRANGER: u32 = 61_234;
+const CHANGERS: u32 = 61_235;
+const READERS: u32 = 61_236;
+
+/// Runs a command line as another user, in this group.
+fn as_user(operator: &Operator, group: u32, line: &str) -> Done {
+    let mut command = Command::new(operator.files().join("filter-ctl"));
+    command.env("FILTER_CTL_ROOT", operator.root()).env("FILTER_CTL_BPFFS", operator.pins());
+    command.args(line.split_whitespace()).uid(STRANGER).gid(group).current_dir("/");
+    Done::from(command.output().expect("it can be started"))
+}
+
+fn with_groups(operator: &Operator) -> String {
+    // Folders on the way to the socket are open in places where they should be.
+    for folder in [operator.files().to_owned(), operator.root()] {
+        std::fs::create_dir_all(&folder).expect("there is room");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(&folder, open).expect("it is ours");
+    }
+    // What was built may lie where others may not go.
+    std::fs::copy(FILTER_CTL, operator.files().join("filter-ctl")).expect("there is room");
+    operator.file("daemon.toml", format!("change-group = \"{CHANGERS}\"\nread-group = \"{READERS}\"\n"))
+}
+
+#[test]
+fn groups_say_who_may_look_and_who_may_change() {
+    with_operator(FILTER_CTL, "access_groups", |operator| {
+        let config = with_groups(operator);
+        let daemon = operator.daemon(&["--config", &config]);
+        let _tap = net::tap("vm0");
+
+        let done = as_user(operator, CHANGERS, "attach vm0 --profile own-mac-only");
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let done = as_user(operator, READERS, "ports");
+        assert!(done.code == 0 && done.stdout.contains("own-mac-only"), "{}{}", done.stdout, done.stderr);
+        for line in
+            ["list", "stats vm0", "dumpxml generic-layer2", "timeouts", "set list", "compile own-mac-only"]
+        {
+            let done = as_user(operator, READERS, line);
+            assert_eq!(done.code, 0, "{line}: {}", done.stderr);
+        }
+        for line in ["detach vm0", "attach vm0 --profile generic-layer2", "timeouts reset", "unbind all"] {
+            let done = as_user(operator, READERS, line);
+            assert_eq!(done.code, 6, "{line}: {}", done.stderr);
+            assert!(done.stderr.contains("may look, and not change"), "{line}: {}", done.stderr);
+            let done = as_user(operator, STRANGER, line);
+            assert_eq!(done.code, 6, "{line}: {}", done.stderr);
+            assert!(done.stderr.contains("may neither look nor change"), "{line}: {}", done.stderr);
+        }
+        assert_eq!(as_user(operator, STRANGER, "ports").code, 6);
+        assert_eq!(
+            operator.port("vm0")["binding"]["profiles"],
+            json!(["own-mac-only"]),
+            "nothing has changed"
+        );
+        daemon.says(&["access denied", &format!("user={STRANGER}"), "Detach"]);
+
+        // Nobody needs to be a stranger for ever.
+        // What was built may lie where others may not go.
+        std::fs::copy(FILTER_CTL, operator.files().join("filter-ctl")).expect("there is room");
+        operator.file("daemon.toml", format!("change-group = \"{STRANGER}\"\n"));
+        daemon.signal(rustix::process::Signal::HUP);
+        daemon.says(&["read again"]);
+        assert_eq!(as_user(operator, STRANGER, "detach vm0").code, 0);
+        assert_eq!(as_user(operator, READERS, "ports").code, 6);
+        // What makes no sense changes nothing.
+        operator.file("daemon.toml", "change-group = \"no-such-group\"\n");
+        daemon.signal(rustix::process::Signal::HUP);
+        daemon.says(&["stays as it was", "no-such-group"]);
+        assert_eq!(as_user(operator, STRANGER, "ports").code, 0);
+    });
+}
+
+#[test]
+fn strangers_reach_nothing_but_the_socket() {
+    with_operator(FILTER_CTL, "access_files", |operator| {
+        let config = with_groups(operator);
+        let _daemon = operator.daemon(&["--config", &config]);
+        let run = operator.root().join("run");
+        for (file, mode) in [("lock", 0o600), ("socket", 0o666), (".", 0o711)] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let found = run.join(file).metadata().expect("it is there").permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{file}: {found:o}");
+        }
+    });
+}
+
+/// Asks something that must be answered soon, whatever others do.
+fn answers(operator: &Operator) -> Duration {
+    let begun = Instant::now();
+    let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+    varlink.ok("ListPorts", &json!({}));
+    begun.elapsed()
+}
+
+#[test]
+fn malformed_huge_slow_and_abandoned_messages_do_no_harm() {
+    with_operator(FILTER_CTL, "access_fuzz", |operator| {
+        let daemon = operator.daemon(&[]);
+        let _tap = net::tap("vm0");
+        operator.ok("attach vm0 --profile own-mac-only");
+        let before = operator.port("vm0");
+        let connect = || UnixStream::connect(operator.socket()).expect("it listens");
+        let good = json!({
+            "method": "org.filter-ctl.Detach", "parameters": { "ports": ["vm0"] }
+        })
+        .to_string();
+        let mut rng = Rng::new(1);
+        // Cut, and never finished.
+        for length in 0..good.len() {
+            let mut socket = connect();
+            socket.write_all(&good.as_bytes()[..length]).expect("it is read");
+        }
+        // Each byte another one: what is still a call is one of something else, or of nothing.
+        for at in 0..good.len() {
+            let mut bytes = good.clone().into_bytes();
+            bytes[at] = bytes[at].wrapping_add(1 + (rng.below(254)) as u8);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if serde_json::from_str::<Value>(&text).is_ok_and(|value| {
+                value["method"] == "org.filter-ctl.Detach" && value["parameters"]["ports"] == json!(["vm0"])
+            }) {
+                continue;
+            }
+            let mut socket = connect();
+            socket.set_read_timeout(Some(net::SOON)).expect("it is a socket");
+            let _ = socket.write_all(&bytes).and_then(|()| socket.write_all(&[0]));
+            let mut answer = Vec::new();
+            let mut byte = [0];
+            while socket.read(&mut byte).is_ok_and(|read| read > 0) && byte != [0] {
+                answer.push(byte[0]);
+            }
+            if let Ok(answer) = serde_json::from_slice::<Value>(&answer) {
+                assert!(answer["error"].is_string(), "{text}: {answer}");
+            }
+        }
+        // Nothing but brackets: deeper than anybody reads.
+        let mut socket = connect();
+        let _ = socket.write_all(&vec![b'['; 1 << 20]).and_then(|()| socket.write_all(&[0]));
+        // Values of other types, and unknown ones.
+        let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+        for (method, parameters) in [
+            ("Detach", json!({ "ports": "vm0" })),
+            ("Detach", json!({ "ports": ["vm0"], "force": true })),
+            ("Detach", json!([])),
+            ("Attach", json!({ "ports": [{ "port": "vm0", "binding": { "profiles": 3 } }] })),
+            ("CutFlows", json!({ "port": "vm0", "filter": { "local": "nowhere" } })),
+            ("Explain", json!({ "subject": { "port": "vm0" }, "frames": [{ "hex": "xyz", "dir": "out" }] })),
+            ("ImportFlows", json!({ "port": "vm0", "file": { "bytes": "!" } })),
+        ] {
+            let (error, told) = varlink.call(method, &parameters).expect_err("it makes no sense");
+            assert_eq!(
+                (error.as_str(), &told["code"]),
+                ("org.filter-ctl.Failed", &json!(5)),
+                "{method}: {told}"
+            );
+        }
+        let unknown = varlink.exchange(&json!({ "method": "org.filter-ctl.Destroy" })).expect("it answers");
+        assert_eq!(unknown["error"], "org.varlink.service.MethodNotFound");
+        let unknown = varlink.exchange(&json!({ "method": "com.example.Destroy" })).expect("it answers");
+        assert_eq!(unknown["error"], "org.varlink.service.InterfaceNotFound");
+        // Slow ones, many of them, hold nobody up.
+        let slow: Vec<UnixStream> = (0..100)
+            .map(|_| {
+                let mut socket = connect();
+                socket.write_all(b"{\"method\"").expect("it is read");
+                socket
+            })
+            .collect();
+        assert!(answers(operator) < Duration::from_secs(5));
+        drop(slow);
+        // One that asks for more and reads nothing.
+        let mut deaf = connect();
+        let message = json!({ "method": "org.filter-ctl.ListPorts", "parameters": {}, "more": true });
+        deaf.write_all(message.to_string().as_bytes())
+            .and_then(|()| deaf.write_all(&[0]))
+            .expect("it is read");
+        // And one that hands in what takes long, and goes away.
+        for _ in 0..10 {
+            let mut socket = connect();
+            let message = json!({
+                "method": "org.filter-ctl.Compile",
+                "parameters": { "binding": before["binding"], "among": [] }
+            });
+            socket
+                .write_all(message.to_string().as_bytes())
+                .and_then(|()| socket.write_all(&[0]))
+                .expect("it is read");
+        }
+        assert!(answers(operator) < Duration::from_secs(5));
+        assert_eq!(operator.port("vm0"), before, "nothing has changed");
+        drop(deaf);
+        assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+    });
+}
+
+#[test]
+fn a_huge_message_is_refused_before_it_is_dear() {
+    with_operator(FILTER_CTL, "access_huge", |operator| {
+        let daemon = operator.daemon(&[]);
+        let mut socket = UnixStream::connect(operator.socket()).expect("it listens");
+        let piece = vec![b' '; 1 << 20];
+        let mut sent = 0;
+        while sent < 256 << 20 && socket.write_all(&piece).is_ok() {
+            sent += piece.len();
+        }
+        assert!(sent < 256 << 20, "nothing ends it");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it lives");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("it is a number");
+        assert!(kilobytes < 400_000, "{kilobytes} kB");
+        thread::sleep(Duration::from_millis(10));
+        assert!(answers(operator) < Duration::from_secs(5));
+    });
+}

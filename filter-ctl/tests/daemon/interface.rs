@@ -1,0 +1,140 @@
+//! The interface is what its description says, for clients that know nothing else.
+
+use filter_ctl::service::METHODS;
+use filter_tests::cli::with_operator;
+use filter_tests::net;
+use filter_tests::varlink::Varlink;
+use serde_json::{Value, json};
+
+use super::FILTER_CTL;
+
+fn binding(profile: &str) -> Value {
+    json!({
+        "profiles": [profile], "mac": "52:54:00:12:34:56", "addresses": ["192.0.2.10"],
+        "parameters": {}, "mode": "strict", "fail": "closed"
+    })
+}
+
+const WEB: &str =
+    r#"<FilterPool name="web" default="DROP"><Description>For a test.</Description></FilterPool>"#;
+const FILTER: &str =
+    "<filter name='own'><rule action='drop' direction='out'><tcp dstportstart='25'/></rule></filter>";
+
+#[test]
+fn each_method_does_what_the_description_says() {
+    with_operator(FILTER_CTL, "interface_methods", |operator| {
+        let _daemon = operator.daemon(&[]);
+        let _tap = net::tap("vm0");
+        let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+        let mut described = varlink.methods();
+        let mut known: Vec<String> = METHODS.iter().map(|method| method.name.to_owned()).collect();
+        described.sort();
+        known.sort();
+        assert_eq!(described, known);
+        let mut called = Vec::new();
+        let mut call = |method: &str, parameters: Value| {
+            called.push(method.to_owned());
+            varlink.ok(method, &parameters)
+        };
+        let document = |xml: &str| json!({ "file": "given.xml", "xml": xml });
+        call("DefineProfile", json!({ "document": document(WEB) }));
+        call("UpdateProfile", json!({ "document": document(WEB), "flows": "cut", "reading": "strict" }));
+        call("CopyProfile", json!({ "name": "web", "new": "copy" }));
+        call("CreateProfile", json!({ "document": document(FILTER), "reading": "lenient" }));
+        let listed = call("ListProfiles", json!({}));
+        assert!(listed["profiles"].as_array().is_some_and(|profiles| profiles.len() > 10));
+        assert!(
+            call("DumpProfile", json!({ "profile": "own" }))["xml"]
+                .as_str()
+                .is_some_and(|xml| xml.contains("<tcp"))
+        );
+        call("RemoveProfile", json!({ "profile": "copy", "referred": "refuse" }));
+        let checked = call(
+            "ValidateProfiles",
+            json!({
+                "documents": [document(WEB), document("<FilterPool"), document(&FILTER.replace("name='own'", "name='x' bad='1'"))],
+                "among": []
+            }),
+        );
+        assert_eq!(checked["documents"][1]["valid"], false);
+        call(
+            "ImportFilters",
+            json!({
+                "documents": [
+                    { "file": "a.xml", "xml": FILTER.replace("own", "other") },
+                    { "file": "b.xml", "error": "b.xml: cannot be read" }
+                ],
+                "keep_going": true
+            }),
+        );
+        let standing =
+            json!({ "name": "all", "selector": { "pattern": "vnet*" }, "binding": binding("own-mac-only") });
+        call("Bind", json!({ "standing": standing }));
+        call("ListStanding", json!({}));
+        call("Unbind", json!({ "name": "all", "detach": true }));
+        call("Attach", json!({ "ports": [{ "port": "vm0", "binding": binding("clean-traffic") }] }));
+        let ports = call("ListPorts", json!({}));
+        assert_eq!(ports["ports"][0]["status"], "active", "{ports}");
+        call("Stats", json!({ "port": "vm0" }));
+        call("Compile", json!({ "binding": binding("generic-layer2") }));
+        let frame = "ffffffffffff525400123456080600010800060400015254001234560a0000010000000000000a000002";
+        let explained = call(
+            "Explain",
+            json!({
+                "subject": { "port": "vm0" }, "frames": [{ "hex": frame, "dir": "out" }]
+            }),
+        );
+        assert_eq!(explained["frames"][0]["verdict"], "drop", "{explained}");
+        call(
+            "Explain",
+            json!({
+                "subject": { "binding": binding("generic-layer2") }, "frames": [{ "hex": frame, "dir": "in" }]
+            }),
+        );
+        call("SetTimeouts", json!({ "timeouts": { "udp": 31 } }));
+        assert_eq!(call("GetTimeouts", json!({}))["timeouts"]["udp"], 31);
+        call("ResetTimeouts", json!({}));
+        call("CreateSet", json!({ "set": "s", "type": "address" }));
+        call("AddToSet", json!({ "set": "s", "members": ["192.0.2.1", "192.0.2.2"] }));
+        call("RemoveFromSet", json!({ "set": "s", "members": ["192.0.2.2"] }));
+        call("ReplaceSet", json!({ "set": "s", "members": ["192.0.2.3"] }));
+        assert_eq!(call("ListMembers", json!({ "set": "s" }))["members"], json!(["192.0.2.3"]));
+        assert_eq!(call("TestSet", json!({ "set": "s", "member": "192.0.2.3" }))["in"], true);
+        call("ListSets", json!({}));
+        call("DestroySet", json!({ "set": "s" }));
+        call("ListFlows", json!({ "port": "vm0", "filter": { "protocol": "tcp" } }));
+        call("SummarizeFlows", json!({ "port": "vm0" }));
+        call("CutFlows", json!({ "port": "vm0" }));
+        let file = call("ExportFlows", json!({ "port": "vm0" }));
+        call("ImportFlows", json!({ "port": "vm0", "file": file }));
+        assert_eq!(call("Detach", json!({ "ports": ["vm0"] })), json!({ "ports": ["vm0"] }));
+        called.sort();
+        called.dedup();
+        assert_eq!(called, known, "each was called");
+        let (error, told) = varlink.call("Detach", &json!({ "ports": ["vm0"] })).expect_err("it is gone");
+        assert_eq!((error.as_str(), &told["code"]), ("org.filter-ctl.Failed", &json!(3)));
+    });
+}
+
+#[test]
+fn it_says_what_it_is_and_repeats_what_it_is_asked_to() {
+    with_operator(FILTER_CTL, "interface_info", |operator| {
+        let _daemon = operator.daemon(&[]);
+        let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+        let info = varlink.exchange(&json!({ "method": "org.varlink.service.GetInfo" })).expect("it answers");
+        assert_eq!(info["parameters"]["interfaces"], json!(["org.varlink.service", "org.filter-ctl"]));
+        let more = json!({ "method": "org.filter-ctl.ListPorts", "parameters": {}, "more": true });
+        varlink.send(more.to_string().as_bytes()).expect("it is read");
+        let _tap = net::tap("vm0");
+        for round in 0..3 {
+            let reply = varlink.receive().expect("it goes on");
+            assert_eq!(reply["continues"], true, "{reply}");
+            if round == 1 {
+                operator.ok("attach vm0 --profile own-mac-only");
+            }
+            if round == 2 {
+                assert_eq!(reply["parameters"]["ports"][0]["port"], "vm0", "{reply}");
+            }
+        }
+    });
+}

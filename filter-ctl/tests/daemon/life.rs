@@ -1,0 +1,103 @@
+//! How the daemon begins and ends: one at a time, and nothing changes in the kernel.
+
+use std::thread;
+use std::time::Duration;
+
+use filter_tests::cli::with_operator;
+use filter_tests::net::{self, until};
+use filter_tests::scene::{ADDRESSES, PORT, Scene, datagram, spoofed_datagram};
+use rustix::process::Signal;
+
+use super::FILTER_CTL;
+
+#[test]
+fn there_is_one_daemon_and_commands_ask_it() {
+    with_operator(FILTER_CTL, "life_one", |operator| {
+        let first = operator.daemon(&[]);
+        let mut second = operator.daemon_unready(&[]);
+        assert_eq!(second.ended(), Some(4));
+        assert!(second.log().contains("a daemon runs already"), "{}", second.log());
+        let _tap = net::tap("vm0");
+        operator.ok("attach vm0 --profile own-mac-only");
+        first.says(&["called", "Attach"]);
+        let mut first = first;
+        first.signal(Signal::TERM);
+        assert_eq!(first.ended(), Some(0));
+        // Without it commands do their work themselves.
+        assert_eq!(operator.port("vm0")["status"], "active");
+        operator.ok("detach vm0");
+    });
+}
+
+#[test]
+fn the_daemon_waits_for_commands_and_commands_for_the_daemon() {
+    with_operator(FILTER_CTL, "life_lock", |operator| {
+        // Many commands while a daemon begins: each is done, once.
+        thread::scope(|scope| {
+            let commands: Vec<_> = (0..8)
+                .map(|number| {
+                    scope.spawn(move || {
+                        thread::sleep(Duration::from_millis(20 * number));
+                        operator.ok(&format!("set create s{number} --type address"));
+                    })
+                })
+                .collect();
+            let daemon = operator.daemon(&[]);
+            for command in commands {
+                command.join().expect("it is done");
+            }
+            drop(daemon);
+        });
+        assert_eq!(operator.json("set list").as_array().map(Vec::len), Some(8));
+    });
+}
+
+#[test]
+fn nothing_passes_and_nothing_is_lost_when_it_ends_or_is_killed() {
+    with_operator(FILTER_CTL, "life_ends", |operator| {
+        let scene = Scene::new();
+        let daemon = operator.daemon(&[]);
+        operator.ok(&format!("attach {PORT} --profile own-mac-only {ADDRESSES}"));
+        let before = operator.port(PORT);
+        let spoofs_are_dropped = |number: u32| {
+            scene.guest.send(&spoofed_datagram(number));
+            scene.guest.send(&datagram(number));
+            let mut leaked = false;
+            let honest = scene.peer.wait_for(net::SOON, |frame| {
+                leaked |= frame == spoofed_datagram(number);
+                frame == datagram(number)
+            });
+            assert!(honest.is_some() && !leaked, "{number}");
+        };
+        spoofs_are_dropped(1);
+        let mut daemon = daemon;
+        daemon.signal(Signal::KILL);
+        assert_eq!(daemon.ended(), None);
+        spoofs_are_dropped(2);
+        // What is left of a socket nobody listens behind hinders neither commands nor the next daemon.
+        assert!(operator.socket().exists());
+        assert_eq!(operator.port(PORT), before);
+        let again = operator.daemon(&[]);
+        spoofs_are_dropped(3);
+        assert_eq!(operator.port(PORT), before, "nothing was published again");
+        drop(again);
+        spoofs_are_dropped(4);
+        assert_eq!(operator.counts(PORT).of("rule own-mac-only/1"), 0, "counters are those of rules");
+    });
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_told() {
+    with_operator(FILTER_CTL, "life_config", |operator| {
+        let good = operator.file("good.toml", "log = \"debug\"\n");
+        operator.ok(&format!("config check {good}"));
+        let bad = operator.file("bad.toml", "log = \"debug\"\nrights = 3\n");
+        let told = operator.fails(&format!("config check {bad}"), 5);
+        assert!(told.contains("line 2") && told.contains("rights"), "{told}");
+        operator.fails("config check /nowhere/filter-ctl.toml", 5);
+        let mut daemon = operator.daemon_unready(&["--config", &bad]);
+        assert_eq!(daemon.ended(), Some(5));
+        let _daemon = operator.daemon(&["--config", &good]);
+        until("it answers", || operator.run("ports").code == 0);
+    });
+}

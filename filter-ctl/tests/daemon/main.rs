@@ -1,0 +1,9 @@
+//! The daemon: who may ask it, what strangers can do to it, ports that appear and vanish, how it begins and ends.
+
+mod access;
+mod interface;
+mod life;
+mod standing;
+
+/// The command under test.
+const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
