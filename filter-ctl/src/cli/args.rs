@@ -15,6 +15,7 @@ use crate::xml::Reading;
 use super::flows::FlowsArgs;
 use super::sets::SetCommand;
 use super::timeouts::TimeoutsCommand;
+use super::upgrade::UpgradeArgs;
 use super::virsh::Virsh;
 
 /// Filters the packets of virtual machines on the host, out of the guests' reach.
@@ -312,6 +313,11 @@ pub enum Command {
     /// Runs the loaded program over the frames, in order, and the reference interpreter beside it. A port's
     /// counters do not count these frames, and it learns nothing from them.
     Explain(ExplainArgs),
+    /// Put this filter-ctl's programs in the place of those that are loaded, on all ports, while packets pass.
+    ///
+    /// Policies, counters, connections and learned addresses stay as they are. Other commands go on with the loaded
+    /// programs, whichever build they are of.
+    Upgrade(UpgradeArgs),
     /// Print the classifiers' own diagnostics as they come: packets they could not judge.
     ///
     /// There are none unless the classifiers were loaded with `attach --kernel-log`.

@@ -14,6 +14,7 @@ mod sets;
 mod show;
 mod table;
 mod timeouts;
+mod upgrade;
 mod virsh;
 
 use std::env;
@@ -100,6 +101,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
+        Command::Upgrade(args) => context.upgrade(&args),
         Command::KernelLog { once } => context.kernel_log(once),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "filter-ctl", &mut io::stdout());

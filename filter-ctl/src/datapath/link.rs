@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
@@ -83,8 +84,10 @@ impl Datapath {
     /// Whether the kernel runs our classifier of that direction on the interface.
     pub fn is_attached(&self, name: &str, direction: Direction) -> bool {
         let Ok(ours) = self.programs[direction.index()].info() else { return false };
-        SchedClassifier::query_tcx(name, hook(direction))
-            .is_ok_and(|(_, programs)| programs.iter().any(|program| program.id() == ours.id()))
+        let Ok((_, programs)) = SchedClassifier::query_tcx(name, hook(direction)) else { return false };
+        let runs = |id: u32| programs.iter().any(|program| program.id() == id);
+        // Another may be about to take its place, or have done so since this value was made.
+        runs(ours.id()) || self.pins.as_ref().is_some_and(|pins| pins.program_ids(direction).any(runs))
     }
 
     /// Whether the interface has a pinned link of ours.
@@ -149,6 +152,35 @@ enum Made {
     Adopted,
 }
 
+/// What became of a link that was to get a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It has it.
+    Now,
+    /// It had it before.
+    Before,
+    /// There is no such link, or its interface is gone.
+    Nowhere,
+    /// It has another.
+    Not,
+}
+
+/// Puts `program`, which is that of this number, in the place of whatever runs behind the pinned link.
+pub(super) fn give(program: &mut SchedClassifier, id: u32, pin: &Path) -> Moved {
+    let there = || PinnedLink::from_pin(pin).ok().and_then(|link| FdLink::from(link).info().ok());
+    let Some(before) = there() else {
+        return if pin.symlink_metadata().is_ok() { Moved::Not } else { Moved::Nowhere };
+    };
+    if before.program_id() == id {
+        return Moved::Before;
+    }
+    match adopt(program, pin) {
+        Err(Adopt::Severed) => Moved::Nowhere,
+        Ok(()) if there().is_some_and(|after| after.program_id() == id) => Moved::Now,
+        Ok(()) | Err(Adopt::Failed) => Moved::Not,
+    }
+}
+
 enum Adopt {
     Severed,
     Failed,
@@ -168,7 +200,7 @@ impl<E: std::error::Error + 'static> From<E> for Adopt {
 }
 
 /// Puts `program` in the place of whatever runs behind the pinned link.
-fn adopt(program: &mut SchedClassifier, pin: &std::path::Path) -> Result<(), Adopt> {
+fn adopt(program: &mut SchedClassifier, pin: &Path) -> Result<(), Adopt> {
     let link = FdLink::from(PinnedLink::from_pin(pin).map_err(|error: LinkError| Adopt::from(error))?);
     let link = link.try_into().map_err(|error: LinkError| Adopt::from(error))?;
     let id = program.attach_to_link(link).map_err(|error: ProgramError| Adopt::from(error))?;

@@ -16,6 +16,7 @@ mod learning;
 mod planned;
 mod profiles;
 mod sets;
+mod upgrade;
 mod view;
 mod warning;
 
@@ -39,6 +40,7 @@ pub use flows::{
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use sets::{SetChanged, SetView, set_members, sets};
+pub use upgrade::builds;
 pub use view::{AnswerCount, Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;
 
