@@ -9,15 +9,16 @@ use std::path::Path;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
-use filter_common::Direction;
+use filter_common::{Direction, maps};
 
-use super::{Datapath, DatapathError};
+use super::identity::{Build, Identity};
+use super::{Datapath, DatapathError, LogLevel};
 
 /// "Link has been severed": the interface of a pinned link is gone, even if another has its name now.
 const ENOLINK: i32 = 67;
 
 /// The hook of a direction: frames from the VM enter the host at the tap.
-const fn hook(direction: Direction) -> TcAttachType {
+pub(super) const fn hook(direction: Direction) -> TcAttachType {
     match direction {
         Direction::Out => TcAttachType::Ingress,
         Direction::In => TcAttachType::Egress,
@@ -118,6 +119,30 @@ impl Datapath {
         for direction in Direction::ALL {
             self.detach_one(ifindex, direction);
         }
+    }
+
+    /// Puts our classifiers first again on hooks where others run before them. While they change places, a copy of them
+    /// stands before everything: no packet gets by unjudged, though for a moment each is judged twice.
+    pub fn come_first(&mut self, hooks: &[(String, u32, Direction)]) -> Result<(), DatapathError> {
+        let Some(pins) = self.pins.as_ref().filter(|_| !hooks.is_empty()) else { return Ok(()) };
+        let identity = match Identity::read(&pins.programs()) {
+            Some(identity) => identity,
+            None => Identity { build: Build::own(), secret: super::secret()?, log: LogLevel::Off },
+        };
+        super::parameters::check(pins)?;
+        let mut object = super::load(&identity, Some(pins))?;
+        for (name, ifindex, direction) in hooks {
+            let call = format!("bringing the {direction} classifier of {name} to the front");
+            let fail = |error: ProgramError| DatapathError::bpf(call.as_str(), &error);
+            let copy = super::program(&mut object, maps::program(*direction))?;
+            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let link = copy.attach_with_options(name, hook(*direction), order).map_err(fail)?;
+            self.detach_one(*ifindex, *direction);
+            let made = self.attach_one(name, *ifindex, *direction);
+            copy.detach(link).map_err(fail)?;
+            made?;
+        }
+        Ok(())
     }
 
     fn detach_one(&mut self, ifindex: u32, direction: Direction) {

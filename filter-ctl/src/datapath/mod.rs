@@ -3,6 +3,7 @@
 //! The only place that touches aya and BPF. Whoever uses it holds the state's lock: two writers at once would
 //! give away the same places.
 
+mod audit;
 mod error;
 mod flow_table;
 mod flows;
@@ -33,6 +34,7 @@ use aya::{Ebpf, EbpfLoader};
 use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 
+pub use audit::{Auditor, Difference, HookProgram, LinkState, Pressure};
 pub use error::DatapathError;
 pub use flow_table::{FlowUse, Recheck};
 pub use flows::{FlowSpec, hz, in_time, to_ticks};
@@ -256,7 +258,8 @@ impl Datapath {
     }
 
     fn record(&self, index: u32) -> Option<PortRecord> {
-        if index == 0 { None } else { self.tables.ports.read(index as usize) }
+        let record = if index == 0 { None } else { self.tables.ports.read(index as usize) };
+        record.filter(audit::is_sound)
     }
 }
 

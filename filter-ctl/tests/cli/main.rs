@@ -18,6 +18,7 @@ mod profiles;
 mod reject;
 mod sets;
 mod traffic;
+mod upgrade;
 
 /// The command under test.
 const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
