@@ -6,6 +6,7 @@ pub mod compile;
 pub mod convert;
 pub mod datapath;
 pub mod engine;
+pub mod hooks;
 pub mod ipset;
 pub mod model;
 pub mod netdev;

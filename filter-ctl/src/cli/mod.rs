@@ -3,6 +3,7 @@
 mod args;
 mod binding_lines;
 mod bindings;
+mod doctor;
 mod edit;
 mod failure;
 mod flows;
@@ -101,6 +102,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
+        Command::Doctor(args) => context.doctor(&args),
         Command::Upgrade(args) => context.upgrade(&args),
         Command::KernelLog { once } => context.kernel_log(once),
         Command::Completions { shell } => {

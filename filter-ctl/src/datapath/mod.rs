@@ -40,6 +40,7 @@ pub use flow_table::{FlowUse, Recheck};
 pub use flows::{FlowSpec, hz, in_time, to_ticks};
 pub use identity::Build;
 pub use log::Diagnostics;
+pub use pins::in_bpffs;
 pub use publish::{LimitSpec, PortSpec, Prepared, Retired};
 pub use putter::Put;
 pub use run::LOOPBACK;

@@ -194,7 +194,7 @@ pub(super) fn create_dir(path: &Path) -> Result<(), DatapathError> {
 }
 
 /// Whether the nearest existing folder above `path` is in a BPF file system.
-fn in_bpffs(path: &Path) -> Result<bool, DatapathError> {
+pub fn in_bpffs(path: &Path) -> Result<bool, DatapathError> {
     let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let stat = statfs(existing).map_err(|error| DatapathError::io(existing, error))?;
     Ok(u64::try_from(stat.f_type).is_ok_and(|kind| kind & 0xffff_ffff == BPF_FS_MAGIC))

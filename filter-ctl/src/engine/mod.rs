@@ -9,6 +9,8 @@ mod batch;
 mod bindings;
 mod compiled;
 mod detach;
+mod doctor;
+mod drift;
 mod explain;
 mod flows;
 mod import;
@@ -32,6 +34,8 @@ use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, Stor
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
+pub use doctor::{Diagnosis, Finding, PortStack, Severity, StackProgram, diagnose};
+pub use drift::{Drift, DriftKind, Repaired, drift};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,

@@ -3,6 +3,7 @@
 
 mod bindings;
 mod compile;
+mod doctor;
 mod explain;
 mod faults;
 mod flows;
