@@ -3,9 +3,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use aya::maps::{Array, Map, MapData};
+use aya::programs::links::{FdLink, PinnedLink};
 use filter_common::{ABI_VERSION, Direction, maps, slot};
+use filter_ctl::engine::drift;
+use filter_ctl::store::Folders;
 use filter_tests::cli::{Operator, with_operator};
 use filter_tests::foreign::{Intruder, detach_link, overwrite};
 use filter_tests::net;
@@ -55,14 +59,16 @@ fn attach(operator: &Operator, scene: &Scene) {
 
 /// Whether what is forbidden gets out, and what is allowed does.
 fn leaks(scene: &Scene) -> bool {
-    scene.guest.send(&connect(80));
-    scene.comes_out("what is allowed", &connect(81));
-    scene.guest.send(&datagram(2));
+    let (forbidden, allowed) = (connect(80), datagram(2));
+    scene.peer.drain();
+    scene.guest.send(&forbidden);
+    scene.guest.send(&allowed);
     let mut seen = false;
-    scene.peer.wait_for(net::SOON, |frame| {
-        seen |= frame == connect(80);
-        frame == datagram(2)
+    let arrived = scene.peer.wait_for(net::SOON, |frame| {
+        seen |= frame == forbidden;
+        frame == allowed
     });
+    assert!(arrived.is_some(), "what is allowed does not get out");
     seen
 }
 
@@ -83,7 +89,6 @@ fn harmed(operator: &Operator, scene: &Scene, expected: &[&str], harm: impl FnOn
     let counts = operator.counts(PORT);
     let back: Vec<_> = before.0.0.iter().filter(|(rule, count)| counts.of(rule) < **count).collect();
     assert!(back.is_empty(), "{expected:?}: set back: {back:?}");
-    scene.peer.drain();
     let dropped = counts.of("rule web/ports");
     assert!(!leaks(scene), "{expected:?}: what is forbidden is dropped again");
     assert_eq!(operator.counts(PORT).of("rule web/ports"), dropped + 1);
@@ -304,5 +309,46 @@ fn what_else_is_on_the_host_is_seen() {
             done.stdout.contains("layout version 1") && done.stderr.contains("1 problem found"),
             "{done:?}"
         );
+    });
+}
+
+/// Many ports on which all is right: nothing is installed again, and it is seen quickly.
+#[test]
+fn many_right_ports_are_looked_at_in_no_time_and_left_alone() {
+    with_operator(FILTER_CTL, "doctor_many", |operator| {
+        let count: u32 = if std::env::var_os("FILTER_CTL_QUICK").is_some() { 20 } else { 200 };
+        let mut lines = String::new();
+        for number in 0..count {
+            net::ip(&format!("link add name v{number} type veth peer name w{number}"));
+            lines += &format!(
+                "v{number} mac=52:54:00:00:00:{:02x} ip=192.0.2.{}\n",
+                number % 250,
+                number % 250 + 1
+            );
+        }
+        operator.ok(&format!("attach --bindings {} --profile generic-layer2", operator.file("ports", lines)));
+        let links = || -> Vec<u32> {
+            let entries = fs::read_dir(pin(operator, "links")).unwrap();
+            let mut ids: Vec<u32> = entries
+                .map(|entry| PinnedLink::from_pin(entry.unwrap().path()).unwrap())
+                .map(|link| FdLink::from(link).info().unwrap().id())
+                .collect();
+            ids.sort_unstable();
+            ids
+        };
+        let ifindex = net::ifindex("v0");
+        let entry = || array::<u32>(operator, maps::IFINDEX).get(&ifindex, 0).unwrap();
+        let before = (links(), entry());
+        assert_eq!(before.0.len(), 2 * count as usize);
+        let folders = Folders::new(Some(&operator.root()), Some(operator.pins()));
+        let start = Instant::now();
+        let found = drift(&folders).unwrap();
+        let took = start.elapsed();
+        assert_eq!(found, []);
+        println!("{count} ports in {took:?}, {:?} each", took / count);
+        assert!(took / count < Duration::from_millis(5), "{took:?}");
+        let (code, diagnosis) = diagnose(operator, "--repair");
+        assert_eq!((code, checks(&diagnosis, "problem")), (0, vec![]));
+        assert_eq!((links(), entry()), before, "nothing was installed again");
     });
 }

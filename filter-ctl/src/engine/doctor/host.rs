@@ -19,7 +19,8 @@ const SYS_ADMIN: u32 = 21;
 
 /// Findings about the host.
 pub(super) fn host(folders: &Folders) -> Vec<Finding> {
-    let mut findings = vec![kernel(), jit(), capabilities(), bpf_file_system(&folders.bpffs)];
+    let mut findings = vec![kernel(), capabilities(), bpf_file_system(&folders.bpffs)];
+    findings.extend(jit());
     findings.extend(unprivileged());
     findings.extend(bridge_netfilter());
     findings
@@ -46,19 +47,15 @@ fn kernel() -> Finding {
         .advice("boot Linux 6.6 or newer")
 }
 
-fn jit() -> Finding {
-    match setting("/proc/sys/net/core/bpf_jit_enable").as_deref() {
-        Some("0") => Finding::new(Severity::Warning, HOST, "jit", "the kernel interprets BPF programs")
+/// Only the first network namespace has the setting.
+fn jit() -> Option<Finding> {
+    let finding = match setting("/proc/sys/net/core/bpf_jit_enable")?.as_str() {
+        "0" => Finding::new(Severity::Warning, HOST, "jit", "the kernel interprets BPF programs")
             .means("each packet costs several times as much as it had to")
             .advice("sysctl net.core.bpf_jit_enable=1"),
-        Some(_) => Finding::new(Severity::Ok, HOST, "jit", "BPF programs are compiled for the processor"),
-        None => Finding::new(
-            Severity::Note,
-            HOST,
-            "jit",
-            "the kernel does not say whether it compiles BPF programs",
-        ),
-    }
+        _ => Finding::new(Severity::Ok, HOST, "jit", "BPF programs are compiled for the processor"),
+    };
+    Some(finding)
 }
 
 fn capabilities() -> Finding {
