@@ -103,7 +103,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
         Command::Doctor(args) => context.doctor(&args),
-        Command::Upgrade(args) => context.upgrade(&args),
+        Command::Upgrade(args) => context.upgrade(args),
         Command::KernelLog { once } => context.kernel_log(once),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "filter-ctl", &mut io::stdout());

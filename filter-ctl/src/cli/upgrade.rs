@@ -24,7 +24,7 @@ pub struct UpgradeArgs {
 const NOTHING: &str = "nothing is loaded; `attach` loads this build's programs with the first port\n";
 
 impl Context {
-    pub(super) fn upgrade(&self, args: &UpgradeArgs) -> Result<(), Failure> {
+    pub(super) fn upgrade(&self, args: UpgradeArgs) -> Result<(), Failure> {
         if args.check {
             return self.check_upgrade();
         }

@@ -114,10 +114,16 @@ fn links_that_others_took_away_are_seen_and_attached_again() {
             fs::remove_file(&out).unwrap();
             fs::remove_file(&to_vm).unwrap();
         });
-        harmed(operator, &scene, &["link-missing"], || {
-            fs::remove_file(&out).unwrap();
-            fs::create_dir(&out).unwrap();
-        });
+        // What cannot be mended is said.
+        fs::remove_file(&out).unwrap();
+        fs::create_dir(&out).unwrap();
+        let (code, diagnosis) = diagnose(operator, "--repair");
+        assert_eq!((code, checks(&diagnosis, "problem")), (7, vec!["link-missing".to_owned()]));
+        let left = diagnosis["repaired"][0]["left"].as_str().unwrap_or_default();
+        assert!(left.contains(&out.display().to_string()), "{left}");
+        fs::remove_dir(&out).unwrap();
+        assert_eq!(diagnose(operator, "--repair").0, 0);
+        assert!(!leaks(&scene));
     });
 }
 
@@ -163,7 +169,7 @@ fn what_others_wrote_to_the_maps_is_seen_and_written_again() {
         harmed(operator, &scene, &["no-entry"], || entries.set(ifindex, 0, 0).unwrap());
         let before = entry();
         harmed(operator, &scene, &["fail-mode"], || {
-            entries.set(ifindex, before | slot::FAIL_OPEN, 0).unwrap()
+            entries.set(ifindex, before | slot::FAIL_OPEN, 0).unwrap();
         });
         // A record that has become another interface's, one that is no longer strict, one with an address.
         for (name, at, value) in [("ifindex", 0, 77u32), ("flags", 4, 0), ("mac", 20, 0x5254)] {
@@ -274,7 +280,8 @@ fn what_else_is_on_the_host_is_seen() {
         };
         tc(&format!("qdisc add dev {PORT} clsact"));
         assert_eq!(checks(&diagnose(operator, "").1, "note"), [""; 0]);
-        tc(&format!("filter add dev {PORT} ingress matchall action pass"));
+        let program = pin(operator, "programs/filter_vm_out");
+        tc(&format!("filter add dev {PORT} ingress bpf direct-action object-pinned {}", program.display()));
         let (code, diagnosis) = diagnose(operator, "");
         assert_eq!((code, checks(&diagnosis, "note")), (0, vec!["behind".to_owned()]), "{diagnosis}");
         assert_eq!(diagnosis["stacks"][0]["programs"][1]["place"], "clsact");

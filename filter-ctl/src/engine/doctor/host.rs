@@ -65,7 +65,7 @@ fn capabilities() -> Finding {
     let has = |bit: u32| effective & 1 << bit != 0;
     let missing: Vec<&str> = NEEDED
         .iter()
-        .filter(|(_, bit)| !has(*bit) && !(*bit >= 38 && has(SYS_ADMIN)))
+        .filter(|(_, bit)| !(has(*bit) || *bit >= 38 && has(SYS_ADMIN)))
         .map(|(name, _)| *name)
         .collect();
     if missing.is_empty() {
