@@ -7,6 +7,7 @@ pub mod convert;
 pub mod daemon;
 pub mod datapath;
 pub mod engine;
+pub mod hooks;
 pub mod ipset;
 pub mod model;
 pub mod netdev;

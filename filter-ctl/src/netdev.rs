@@ -100,25 +100,32 @@ impl Interfaces {
 }
 
 fn interfaces() -> io::Result<Vec<Interface>> {
+    let mut wanted = LinkMessage::default();
+    // Counters are most of what the kernel would say of an interface.
+    wanted.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let mut found = Vec::new();
+    dump(RouteNetlinkMessage::GetLink(wanted), |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            found.extend(interface(&link));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Asks the kernel for all that there is of something, and gives each answer to `each`.
+pub(crate) fn dump(wanted: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
     /// Bytes: the kernel fills what it is given up to half of it, with some hundred bytes for each interface.
     const ANSWER: usize = 1 << 16;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    let mut wanted = LinkMessage::default();
-    // Counters are most of what the kernel would say of an interface.
-    wanted.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    let mut request = NetlinkMessage::new(
-        NetlinkHeader::default(),
-        NetlinkPayload::from(RouteNetlinkMessage::GetLink(wanted)),
-    );
+    let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(wanted));
     request.header.flags = NLM_F_DUMP | NLM_F_REQUEST;
     request.finalize();
     let mut bytes = vec![0; request.buffer_len()];
     request.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
 
-    let mut found = Vec::new();
     let mut bytes = Vec::with_capacity(ANSWER);
     loop {
         bytes.clear();
@@ -129,11 +136,9 @@ fn interfaces() -> io::Result<Vec<Interface>> {
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let length = (message.header.length as usize).next_multiple_of(4);
             match message.payload {
-                NetlinkPayload::Done(_) => return Ok(found),
+                NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    found.extend(interface(&link));
-                }
+                NetlinkPayload::InnerMessage(message) => each(message),
                 _ => {}
             }
             rest = rest.get(length..).filter(|_| length != 0).unwrap_or_default();

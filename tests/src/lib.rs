@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod conversation;
 pub mod followed;
+pub mod foreign;
 pub mod frames;
 pub mod generate;
 pub mod golden;

@@ -13,10 +13,12 @@ use crate::store::{Binding, Fail, Pickup};
 use crate::xml::Reading;
 
 use super::daemon::ConfigCommand;
+use super::doctor::DoctorArgs;
 use super::flows::FlowsArgs;
 use super::sets::SetCommand;
 use super::standing::BindArgs;
 use super::timeouts::TimeoutsCommand;
+use super::upgrade::UpgradeArgs;
 use super::virsh::Virsh;
 
 /// Filters the packets of virtual machines on the host, out of the guests' reach.
@@ -57,7 +59,7 @@ Exit codes:
   5  bad input: a profile, a value, a device that cannot be filtered
   6  the kernel or its permissions
   7  explain: the loaded program and the reference interpreter disagree, or validate, import: some files are bad, or
-     set test: it is not in the set
+     set test: it is not in the set, or doctor: there is a problem, or upgrade --check: an upgrade is due
 
 Commands of virsh, with its output, messages and exit status (0 or 1), for scripts:
   nwfilter-define, nwfilter-undefine, nwfilter-list, nwfilter-dumpxml, nwfilter-edit,
@@ -346,6 +348,16 @@ pub enum Command {
     /// Runs the loaded program over the frames, in order, and the reference interpreter beside it. A port's
     /// counters do not count these frames, and it learns nothing from them.
     Explain(ExplainArgs),
+    /// Look for all that could be wrong with filtering on this host: what it means, and what to do. Exits with 7 if there is
+    /// a problem.
+    ///
+    /// Kernel, permissions, other programs on the ports' hooks, links, records, graphs, how full maps are, builds.
+    Doctor(DoctorArgs),
+    /// Put this filter-ctl's programs in the place of those that are loaded, on all ports, while packets pass.
+    ///
+    /// Policies, counters, connections and learned addresses stay as they are. Other commands go on with the loaded
+    /// programs, whichever build they are of.
+    Upgrade(UpgradeArgs),
     /// Print the classifiers' own diagnostics as they come: packets they could not judge.
     ///
     /// There are none unless the classifiers were loaded with `attach --kernel-log`.

@@ -4,6 +4,7 @@ mod args;
 mod binding_lines;
 mod bindings;
 mod daemon;
+mod doctor;
 mod edit;
 mod flows;
 mod frames;
@@ -15,6 +16,7 @@ mod show;
 mod standing;
 mod table;
 mod timeouts;
+mod upgrade;
 mod virsh;
 
 use std::env;
@@ -104,6 +106,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),
+        Command::Doctor(args) => context.doctor(&args),
+        Command::Upgrade(args) => context.upgrade(args),
         Command::KernelLog { once } => context.kernel_log(once),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "filter-ctl", &mut io::stdout());

@@ -117,6 +117,11 @@ pub fn compiled(compiled: &Compiled, explain: bool) -> String {
     text
 }
 
+/// So many of something.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Bytes, for people.
 fn size(bytes: usize) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]

@@ -281,36 +281,49 @@ impl Image {
 
     /// A number that is equal for equal images: where to look for one that can be shared.
     pub fn fingerprint(&self) -> u64 {
-        // FNV-1a: a hint only, whoever shares compares the nodes.
-        let words =
-            self.nodes.iter().flat_map(|node| [node.lo, node.span, node.yes, node.no]).chain(self.roots);
-        words
-            .fold(0xcbf2_9ce4_8422_2325, |hash, word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
+        fingerprint(self.nodes.iter().copied(), self.roots)
     }
 }
 
-/// A node of a graph that begins at `base`.
+fn fingerprint(nodes: impl Iterator<Item = Node>, roots: impl IntoIterator<Item = u32>) -> u64 {
+    // FNV-1a: a hint only, whoever shares compares the nodes.
+    let words = nodes.flat_map(|node| [node.lo, node.span, node.yes, node.no]).chain(roots);
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The fingerprint of the image that stands at `base` of the map, with nodes and roots as they are there.
+pub fn fingerprint_at(
+    base: u32,
+    nodes: impl Iterator<Item = Node>,
+    roots: impl IntoIterator<Item = u32>,
+) -> u64 {
+    let back = base.wrapping_neg();
+    fingerprint(nodes.map(|node| moved(node, back)), roots.into_iter().map(|root| root.wrapping_add(back)))
+}
+
+/// A node of a graph that begins at `base`. To take it back again, `base` is negative.
 fn moved(node: Node, base: u32) -> Node {
+    let on = |index: u32| index.wrapping_add(base);
     match node.kind() {
         None | Some(NodeKind::Leaf { .. }) => node,
-        Some(NodeKind::Hit { rule, next }) => Node::new(NodeKind::Hit { rule, next: next + base }),
+        Some(NodeKind::Hit { rule, next }) => Node::new(NodeKind::Hit { rule, next: on(next) }),
         Some(NodeKind::Range { word, lo, span, yes, no }) => {
-            Node::new(NodeKind::Range { word, lo, span, yes: yes + base, no: no + base })
+            Node::new(NodeKind::Range { word, lo, span, yes: on(yes), no: on(no) })
         }
         Some(NodeKind::Mask { word, mask, value, yes, no }) => {
-            Node::new(NodeKind::Mask { word, mask, value, yes: yes + base, no: no + base })
+            Node::new(NodeKind::Mask { word, mask, value, yes: on(yes), no: on(no) })
         }
         Some(NodeKind::Ask { question, yes, no }) => {
-            Node::new(NodeKind::Ask { question, yes: yes + base, no: no + base })
+            Node::new(NodeKind::Ask { question, yes: on(yes), no: on(no) })
         }
         Some(NodeKind::Cut { word, lo, last, shift, first }) => {
-            Node::new(NodeKind::Cut { word, lo, last, shift, first: first + base })
+            Node::new(NodeKind::Cut { word, lo, last, shift, first: on(first) })
         }
         Some(NodeKind::Hash { word, mask, multiplier, shift, first }) => {
-            Node::new(NodeKind::Hash { word, mask, multiplier, shift, first: first + base })
+            Node::new(NodeKind::Hash { word, mask, multiplier, shift, first: on(first) })
         }
         Some(NodeKind::Candidate { priority, enough, target, next }) => {
-            let (target, next) = (target + base, next + base);
+            let (target, next) = (on(target), on(next));
             Node::new(NodeKind::Candidate { priority, enough, target, next })
         }
     }

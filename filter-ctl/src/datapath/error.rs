@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use filter_common::Direction;
 
+use super::identity::Build;
+
 const EPERM: i32 = 1;
 
 /// Why something could not be done in the kernel.
@@ -25,6 +27,19 @@ pub enum DatapathError {
          root (--root) of its own"
     )]
     Foreign(PathBuf),
+    /// The pins are those of a version of filter-ctl that lays them out otherwise.
+    #[error(
+        "{} holds a data path of layout version {}, written by filter-ctl {}, with {} ports attached; this filter-ctl \
+         ({}) knows version {} and leaves it alone. Detach its ports with the filter-ctl that attached them, then \
+         remove {}/v{}", folder.display(), other.version, other.written_by(), other.ports, env!("CARGO_PKG_VERSION"),
+        filter_common::ABI_VERSION, folder.display(), other.version
+    )]
+    OtherLayout {
+        /// The pins' folder.
+        folder: PathBuf,
+        /// What is there.
+        other: OtherLayout,
+    },
     /// The kernel lacks something.
     #[error("this kernel ({release}) is too old: filter-ctl needs Linux 6.6 or newer, for tcx links")]
     Kernel {
@@ -76,6 +91,24 @@ pub enum DatapathError {
         /// Which of the two.
         direction: Direction,
     },
+}
+
+/// Pins of another layout version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherLayout {
+    /// The layout's version.
+    pub version: u32,
+    /// The build of its programs, if it says so.
+    pub build: Option<Build>,
+    /// How many interfaces have links there.
+    pub ports: usize,
+}
+
+impl OtherLayout {
+    /// Which filter-ctl wrote it.
+    pub fn written_by(&self) -> String {
+        self.build.as_ref().map_or_else(|| "of a version that is not known".to_owned(), ToString::to_string)
+    }
 }
 
 impl DatapathError {

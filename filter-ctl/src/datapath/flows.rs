@@ -90,6 +90,13 @@ impl Flows {
     }
 }
 
+/// Classes of packets whose connections are followed, and those whose fragments are.
+pub(super) fn followed(spec: &PortSpec<'_>) -> (u32, u32) {
+    let tracked = spec.image.tracked;
+    let strict = spec.flags & record_flags::STRICT != 0;
+    (tracked, if strict { spec.image.above_ip } else { gathered(tracked) })
+}
+
 /// Buckets of a table with so much room.
 fn buckets(places: u32) -> u32 {
     places.clamp(1, FlowSpec::MOST).div_ceil(PLACES as u32).next_power_of_two()
@@ -191,9 +198,7 @@ impl Datapath {
         spec: &PortSpec<'_>,
         current: Option<&PortRecord>,
     ) -> Result<Flows, DatapathError> {
-        let tracked = spec.image.tracked;
-        let strict = spec.flags & record_flags::STRICT != 0;
-        let fragments = if strict { spec.image.above_ip } else { gathered(tracked) };
+        let (tracked, fragments) = followed(spec);
         let epoch = current.map_or(0, |current| current.flow_epoch);
         let mut flows = Flows {
             tracked,
@@ -209,7 +214,8 @@ impl Datapath {
         }
         let places = if tracked == 0 { FlowSpec::NOTES } else { spec.flows.places };
         flows.mask = buckets(places) - 1;
-        let current = current.filter(|current| current.flow_table != 0);
+        // A table that is not there, or not as large as the record says, is nobody's.
+        let current = current.filter(|current| self.has_table(current.flow_table, current.flow_mask));
         if let Some(current) = current.filter(|current| current.flow_mask == flows.mask) {
             flows.table = current.flow_table;
             flows.previous = current.flow_previous;
@@ -230,6 +236,14 @@ impl Datapath {
         let table = FlowTable::create(buckets, FLAGS).map_err(wrong)?;
         self.tables.flows.set(number, table.map(), 0).map_err(wrong)?;
         Ok(number)
+    }
+
+    /// Whether there is a table of this number that is as large as its mask says.
+    pub(super) fn has_table(&self, number: u32, mask: u32) -> bool {
+        number != 0
+            && self.tables.flows.get(&number, 0).is_ok_and(|table| {
+                table.info().is_ok_and(|info| Some(info.max_entries()) == mask.checked_add(1))
+            })
     }
 
     /// A table in memory.

@@ -34,6 +34,16 @@ impl Numbers {
         self.used[word] |= bit;
     }
 
+    /// How many are in use, number 0 left out.
+    pub(super) fn count(&self) -> usize {
+        self.used.iter().map(|word| word.count_ones() as usize).sum::<usize>() - 1
+    }
+
+    pub(super) fn holds(&self, number: u32) -> bool {
+        let (word, bit) = Self::place(number);
+        self.used.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
     pub(super) fn release(&mut self, number: u32) {
         let (word, bit) = Self::place(number);
         if number != 0
@@ -80,6 +90,17 @@ impl Runs {
         if !run.is_empty() {
             self.used.entry(run.start).or_insert((run.end, 0)).1 += 1;
         }
+    }
+
+    /// How many elements are in use.
+    pub(super) fn count(&self) -> usize {
+        self.used.iter().map(|(start, (end, _))| (end - start) as usize).sum()
+    }
+
+    /// Whether any of it is in use.
+    pub(super) fn meet(&self, run: Range<u32>) -> bool {
+        !run.is_empty()
+            && self.used.range(..run.end).next_back().is_some_and(|(_, &(end, _))| end > run.start)
     }
 
     pub(super) fn release(&mut self, run: Range<u32>) {

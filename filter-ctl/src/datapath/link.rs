@@ -4,19 +4,21 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
-use filter_common::Direction;
+use filter_common::{Direction, maps};
 
-use super::{Datapath, DatapathError};
+use super::identity::{Build, Identity};
+use super::{Datapath, DatapathError, LogLevel};
 
 /// "Link has been severed": the interface of a pinned link is gone, even if another has its name now.
 const ENOLINK: i32 = 67;
 
 /// The hook of a direction: frames from the VM enter the host at the tap.
-const fn hook(direction: Direction) -> TcAttachType {
+pub(super) const fn hook(direction: Direction) -> TcAttachType {
     match direction {
         Direction::Out => TcAttachType::Ingress,
         Direction::In => TcAttachType::Egress,
@@ -83,8 +85,10 @@ impl Datapath {
     /// Whether the kernel runs our classifier of that direction on the interface.
     pub fn is_attached(&self, name: &str, direction: Direction) -> bool {
         let Ok(ours) = self.programs[direction.index()].info() else { return false };
-        SchedClassifier::query_tcx(name, hook(direction))
-            .is_ok_and(|(_, programs)| programs.iter().any(|program| program.id() == ours.id()))
+        let Ok((_, programs)) = SchedClassifier::query_tcx(name, hook(direction)) else { return false };
+        let runs = |id: u32| programs.iter().any(|program| program.id() == id);
+        // Another may be about to take its place, or have done so since this value was made.
+        runs(ours.id()) || self.pins.as_ref().is_some_and(|pins| pins.program_ids(direction).any(runs))
     }
 
     /// Whether the interface has a pinned link of ours.
@@ -115,6 +119,30 @@ impl Datapath {
         for direction in Direction::ALL {
             self.detach_one(ifindex, direction);
         }
+    }
+
+    /// Puts our classifiers first again on hooks where others run before them. While they change places, a copy of them
+    /// stands before everything: no packet gets by unjudged, though for a moment each is judged twice.
+    pub fn come_first(&mut self, hooks: &[(String, u32, Direction)]) -> Result<(), DatapathError> {
+        let Some(pins) = self.pins.as_ref().filter(|_| !hooks.is_empty()) else { return Ok(()) };
+        let identity = match Identity::read(&pins.programs()) {
+            Some(identity) => identity,
+            None => Identity { build: Build::own(), secret: super::secret()?, log: LogLevel::Off },
+        };
+        super::parameters::check(pins)?;
+        let mut object = super::load(&identity, Some(pins))?;
+        for (name, ifindex, direction) in hooks {
+            let call = format!("bringing the {direction} classifier of {name} to the front");
+            let fail = |error: ProgramError| DatapathError::bpf(call.as_str(), &error);
+            let copy = super::program(&mut object, maps::program(*direction))?;
+            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let link = copy.attach_with_options(name, hook(*direction), order).map_err(fail)?;
+            self.detach_one(*ifindex, *direction);
+            let made = self.attach_one(name, *ifindex, *direction);
+            copy.detach(link).map_err(fail)?;
+            made?;
+        }
+        Ok(())
     }
 
     fn detach_one(&mut self, ifindex: u32, direction: Direction) {
@@ -149,6 +177,35 @@ enum Made {
     Adopted,
 }
 
+/// What became of a link that was to get a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It has it.
+    Now,
+    /// It had it before.
+    Before,
+    /// There is no such link, or its interface is gone.
+    Nowhere,
+    /// It has another.
+    Not,
+}
+
+/// Puts `program`, which is that of this number, in the place of whatever runs behind the pinned link.
+pub(super) fn give(program: &mut SchedClassifier, id: u32, pin: &Path) -> Moved {
+    let there = || PinnedLink::from_pin(pin).ok().and_then(|link| FdLink::from(link).info().ok());
+    let Some(before) = there() else {
+        return if pin.symlink_metadata().is_ok() { Moved::Not } else { Moved::Nowhere };
+    };
+    if before.program_id() == id {
+        return Moved::Before;
+    }
+    match adopt(program, pin) {
+        Err(Adopt::Severed) => Moved::Nowhere,
+        Ok(()) if there().is_some_and(|after| after.program_id() == id) => Moved::Now,
+        Ok(()) | Err(Adopt::Failed) => Moved::Not,
+    }
+}
+
 enum Adopt {
     Severed,
     Failed,
@@ -168,7 +225,7 @@ impl<E: std::error::Error + 'static> From<E> for Adopt {
 }
 
 /// Puts `program` in the place of whatever runs behind the pinned link.
-fn adopt(program: &mut SchedClassifier, pin: &std::path::Path) -> Result<(), Adopt> {
+fn adopt(program: &mut SchedClassifier, pin: &Path) -> Result<(), Adopt> {
     let link = FdLink::from(PinnedLink::from_pin(pin).map_err(|error: LinkError| Adopt::from(error))?);
     let link = link.try_into().map_err(|error: LinkError| Adopt::from(error))?;
     let id = program.attach_to_link(link).map_err(|error: ProgramError| Adopt::from(error))?;

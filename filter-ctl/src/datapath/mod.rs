@@ -3,21 +3,25 @@
 //! The only place that touches aya and BPF. Whoever uses it holds the state's lock: two writers at once would
 //! give away the same places.
 
+mod audit;
 mod error;
 mod flow_table;
 mod flows;
 mod free;
 mod haste;
+mod identity;
 mod link;
 mod log;
 mod mapped;
 mod occupancy;
+mod parameters;
 mod pins;
 mod publish;
 mod putter;
 mod run;
 mod sets;
 mod tables;
+mod upgrade;
 
 use std::fs::File;
 use std::io;
@@ -31,15 +35,20 @@ use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 use serde::{Deserialize, Serialize};
 
+pub use audit::{Auditor, Difference, HookProgram, LinkState, Pressure};
 pub use error::DatapathError;
 pub use flow_table::{FlowUse, Recheck};
 pub use flows::{FlowSpec, hz, in_time, to_ticks};
+pub use identity::Build;
 pub use log::Diagnostics;
+pub use pins::in_bpffs;
 pub use publish::{LimitSpec, PortSpec, Prepared, Retired};
 pub use putter::Put;
 pub use run::LOOPBACK;
 pub use sets::{Added, Contents, Stored};
+pub use upgrade::{Builds, Replaced, UpgradeOptions};
 
+use identity::Identity;
 use occupancy::Occupancy;
 use pins::Pins;
 use tables::Tables;
@@ -101,6 +110,14 @@ pub enum LogLevel {
     Debug = 4,
 }
 
+impl LogLevel {
+    fn of_number(number: u8) -> Option<Self> {
+        [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug]
+            .into_iter()
+            .find(|it| *it as u8 == number)
+    }
+}
+
 impl Datapath {
     /// Opens what is pinned below `folder`, or loads and pins it there.
     pub fn open(folder: &Path, options: LoadOptions) -> Result<Self, DatapathError> {
@@ -108,10 +125,13 @@ impl Datapath {
         pins.prepare()?;
         let lock = pins.lock()?;
         if !pins.exist()? {
-            let mut object = load(options)?;
+            pins.refuse_others()?;
+            let identity = Identity { build: Build::own(), secret: secret()?, log: options.log };
+            let mut object = load(&identity, None)?;
             flows::initialise(&mut object)?;
-            pins.install(|unfinished| pin(&mut object, unfinished))?;
+            pins.install(|unfinished| pin(&mut object, unfinished, &identity))?;
         }
+        upgrade::finish(&pins)?;
         Self::adopt(pins, Some(lock))
     }
 
@@ -122,6 +142,7 @@ impl Datapath {
             return Ok(None);
         }
         let lock = pins.lock()?;
+        upgrade::finish(&pins)?;
         Self::adopt(pins, Some(lock)).map(Some)
     }
 
@@ -133,7 +154,8 @@ impl Datapath {
 
     /// Loads classifiers of our own, which are gone when this value is: to try policies out.
     pub fn private(options: LoadOptions) -> Result<Self, DatapathError> {
-        let mut object = load(options)?;
+        let identity = Identity { build: Build::own(), secret: secret()?, log: options.log };
+        let mut object = load(&identity, None)?;
         flows::initialise(&mut object)?;
         let tables = Tables::open(|name| {
             let map = object.take_map(name).ok_or_else(|| missing(name))?;
@@ -239,20 +261,29 @@ impl Datapath {
     }
 
     fn record(&self, index: u32) -> Option<PortRecord> {
-        if index == 0 { None } else { self.tables.ports.read(index as usize) }
+        let record = if index == 0 { None } else { self.tables.ports.read(index as usize) };
+        record.filter(audit::is_sound)
     }
 }
 
-fn load(options: LoadOptions) -> Result<Ebpf, DatapathError> {
+/// Loads the programs, with new maps or against those that are pinned.
+fn load(identity: &Identity, pinned: Option<&Pins>) -> Result<Ebpf, DatapathError> {
     if let Ok(version) = KernelVersion::current()
         && version < KernelVersion::new(6, 6, 0)
     {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         return Err(DatapathError::Kernel { release });
     }
-    let mut object = EbpfLoader::new()
-        .override_global(LOG_LEVEL, &(options.log as u8), true)
-        .override_global(maps::ANSWER_SECRET, &secret()?, true)
+    let log = identity.log as u8;
+    let mut loader = EbpfLoader::new();
+    if let Some(pins) = pinned {
+        for name in maps::ALL {
+            loader.map_pin_path(name, pins.map(name));
+        }
+    }
+    let mut object = loader
+        .override_global(LOG_LEVEL, &log, true)
+        .override_global(maps::ANSWER_SECRET, &identity.secret, true)
         .load(OBJECT)
         .map_err(|error| DatapathError::bpf("loading the classifiers", &error))?;
     for name in PROGRAMS {
@@ -288,14 +319,19 @@ fn load_program(program: &mut SchedClassifier) -> Result<(), ProgramError> {
     result
 }
 
-fn pin(object: &mut Ebpf, pins: &Pins) -> Result<(), DatapathError> {
+fn pin(object: &mut Ebpf, pins: &Pins, identity: &Identity) -> Result<(), DatapathError> {
     for name in maps::ALL {
         let path = pins.map(name);
         let map = object.map_mut(name).ok_or_else(|| missing(name))?;
         map.pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
     }
+    pin_programs(object, &pins.programs())?;
+    identity.write(&pins.programs())
+}
+
+fn pin_programs(object: &mut Ebpf, folder: &Path) -> Result<(), DatapathError> {
     for name in PROGRAMS {
-        let path = pins.program(name);
+        let path = folder.join(name);
         program(object, name)?
             .pin(&path)
             .map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use filter_common::{PortRecord, slot};
 
+use super::audit::Pressure;
 use super::error::DatapathError;
 use super::free::{Numbers, Runs};
 use super::tables::Tables;
@@ -44,7 +45,9 @@ impl Occupancy {
     pub(super) fn scan(tables: &Tables) -> Self {
         let mut occupancy = Self::default();
         for (_, entry) in tables.published() {
-            if let Some(record) = tables.ports.read((entry & slot::INDEX) as usize) {
+            if let Some(record) = tables.ports.read((entry & slot::INDEX) as usize)
+                && super::audit::is_sound(&record)
+            {
                 occupancy.hold(entry & slot::INDEX, &record, tables);
             }
         }
@@ -74,6 +77,39 @@ impl Occupancy {
                 self.flow_tables.hold(table);
             }
         }
+    }
+
+    /// Whether a record stands in a slot.
+    pub(super) fn holds(&self, slot: u32) -> bool {
+        self.slots.holds(slot)
+    }
+
+    /// How much is in use.
+    pub(super) fn pressure(&self, tables: &Tables) -> Vec<Pressure> {
+        let of = |what: &str, used: usize, total: usize| Pressure { what: what.to_owned(), used, total };
+        vec![
+            of("records of ports", self.slots.count(), tables.ports.len() - 1),
+            of("ports", self.ports.count(), tables.learned.len() - 1),
+            of("nodes of decision graphs", self.nodes.count(), tables.nodes.len()),
+            of("rules of ports", self.rules.count(), tables.rules.len()),
+            of("counters", self.counters.count(), tables.counter_count() - 1),
+            of("limits of ports", self.limits.count(), tables.limits.len()),
+            of("buckets of limits", self.buckets.count(), tables.buckets.len() - 1),
+            of("tables of connections", self.flow_tables.count(), filter_common::maps::MAX_TABLES - 1),
+        ]
+    }
+
+    /// Whether nothing that a record names is in use.
+    pub(super) fn is_free(&self, slot: u32, record: &PortRecord, tables: &Tables) -> bool {
+        !self.slots.holds(slot)
+            && !self.ports.holds(record.port)
+            && !tables.counters_of(record).any(|counter| counter != 0 && self.counters.holds(counter))
+            && !tables.buckets_of(record).any(|bucket| bucket != 0 && self.buckets.holds(bucket))
+            && ![record.flow_table, record.flow_previous]
+                .iter()
+                .any(|&it| it != 0 && self.flow_tables.holds(it))
+            && !self.rules.meet(record.rules..record.rules + record.rule_count)
+            && !self.limits.meet(record.limits..record.limits + record.limit_count)
     }
 
     /// It is not any more. Counters, buckets, tables of flows and the port's number stay with `kept`, the record that replaced

@@ -1,16 +1,19 @@
 //! The folder in the BPF file system where programs, maps and links are pinned.
 //!
-//! `<folder>/v<ABI>/{programs,maps,links}`, and a folder that names the network namespace they are of: a folder of another layout version is never touched. The set of
-//! programs and maps appears at once: it is pinned in a folder of another name, which is then renamed.
+//! `<folder>/v<ABI>/{programs,maps,links}`, and a folder that names the network namespace they are of. The set of
+//! programs and maps appears at once: it is pinned in a folder of another name, which is then renamed. A folder of
+//! another layout version is never touched; where there is one and none of ours, nothing is done but to say so.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aya::programs::ProgramInfo;
 use filter_common::{ABI_VERSION, Direction};
 use rustix::fs::{FlockOperation, statfs};
 
-use super::error::DatapathError;
+use super::error::{DatapathError, OtherLayout};
+use super::identity::Identity;
 
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 /// Where every distribution mounts it.
@@ -36,6 +39,7 @@ impl Pins {
     /// interface's index means nothing there.
     pub(super) fn exist(&self) -> Result<bool, DatapathError> {
         if !self.version().exists() {
+            self.refuse_others()?;
             return Ok(false);
         }
         if self.owner(namespace()?).exists() {
@@ -61,8 +65,50 @@ impl Pins {
         self.version().join("maps").join(name)
     }
 
+    pub(super) fn programs(&self) -> PathBuf {
+        self.version().join("programs")
+    }
+
     pub(super) fn program(&self, name: &str) -> PathBuf {
-        self.version().join("programs").join(name)
+        self.programs().join(name)
+    }
+
+    /// Where programs are pinned that are to take the place of others, and then those others.
+    pub(super) fn incoming(&self) -> PathBuf {
+        self.version().join("incoming")
+    }
+
+    /// The numbers of a direction's pinned programs; there are two while one takes the other's place.
+    pub(super) fn program_ids(&self, direction: Direction) -> impl Iterator<Item = u32> {
+        let name = filter_common::maps::program(direction);
+        let paths = [self.program(name), self.incoming().join(name)];
+        paths.into_iter().filter_map(|path| Some(ProgramInfo::from_pin(path).ok()?.id()))
+    }
+
+    /// Folders of other layout versions.
+    pub(super) fn others(&self) -> Vec<OtherLayout> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return vec![] };
+        let version = |name: &str| name.strip_prefix('v').and_then(|version| version.parse::<u32>().ok());
+        let mut others: Vec<OtherLayout> = entries
+            .flatten()
+            .filter_map(|entry| version(entry.file_name().to_str()?))
+            .filter(|&version| version != ABI_VERSION)
+            .map(|version| OtherLayout {
+                version,
+                build: Identity::read(&self.folder.join(format!("v{version}/programs"))).map(|it| it.build),
+                ports: linked(&self.folder.join(format!("v{version}/links"))).len(),
+            })
+            .collect();
+        others.sort_unstable_by_key(|other| other.version);
+        others
+    }
+
+    /// An error where there are others.
+    pub(super) fn refuse_others(&self) -> Result<(), DatapathError> {
+        match self.others().pop() {
+            Some(other) => Err(DatapathError::OtherLayout { folder: self.folder.clone(), other }),
+            None => Ok(()),
+        }
     }
 
     /// Links are named by index: an interface's name may have a dot, a pin's may not.
@@ -77,14 +123,7 @@ impl Pins {
 
     /// Interfaces that have pinned links.
     pub(super) fn linked(&self) -> Vec<u32> {
-        let Ok(entries) = fs::read_dir(self.version().join("links")) else { return vec![] };
-        let mut linked: Vec<u32> = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.split_once('_')?.0.parse().ok())
-            .collect();
-        linked.sort_unstable();
-        linked.dedup();
-        linked
+        linked(&self.version().join("links"))
     }
 
     /// Makes sure that the folder is in a BPF file system, mounting one at the standard place if need be.
@@ -128,12 +167,24 @@ impl Pins {
     }
 }
 
+/// Interfaces that have links in a folder.
+fn linked(folder: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(folder) else { return vec![] };
+    let mut linked: Vec<u32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.split_once('_')?.0.parse().ok())
+        .collect();
+    linked.sort_unstable();
+    linked.dedup();
+    linked
+}
+
 fn namespace() -> Result<u64, DatapathError> {
     crate::netdev::namespace()
         .map_err(|error| DatapathError::io(Path::new("/proc/thread-self/ns/net"), error))
 }
 
-fn create_dir(path: &Path) -> Result<(), DatapathError> {
+pub(super) fn create_dir(path: &Path) -> Result<(), DatapathError> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
@@ -143,7 +194,7 @@ fn create_dir(path: &Path) -> Result<(), DatapathError> {
 }
 
 /// Whether the nearest existing folder above `path` is in a BPF file system.
-fn in_bpffs(path: &Path) -> Result<bool, DatapathError> {
+pub fn in_bpffs(path: &Path) -> Result<bool, DatapathError> {
     let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let stat = statfs(existing).map_err(|error| DatapathError::io(existing, error))?;
     Ok(u64::try_from(stat.f_type).is_ok_and(|kind| kind & 0xffff_ffff == BPF_FS_MAGIC))

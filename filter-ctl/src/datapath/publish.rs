@@ -283,7 +283,7 @@ impl Datapath {
     }
 }
 
-fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u32) -> PortRecord {
+pub(super) fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u32) -> PortRecord {
     let mut record = PortRecord {
         policy: fingerprint,
         generation: spec.generation,

@@ -9,6 +9,8 @@ mod batch;
 mod bindings;
 mod compiled;
 mod detach;
+mod doctor;
+mod drift;
 mod explain;
 mod flows;
 mod import;
@@ -17,6 +19,7 @@ mod planned;
 mod profiles;
 mod sets;
 mod standing;
+mod upgrade;
 mod view;
 mod warning;
 
@@ -32,6 +35,8 @@ use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, Stor
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
+pub use doctor::{Diagnosis, Finding, PortStack, Severity, StackProgram, diagnose};
+pub use drift::{Drift, DriftKind, Repaired, drift};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,
@@ -41,6 +46,7 @@ pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use sets::{SetChanged, SetView, set_members, sets};
 pub use standing::{Settled, StandingView, standing, unsettled};
+pub use upgrade::builds;
 pub use view::{AnswerCount, Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;
 

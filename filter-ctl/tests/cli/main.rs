@@ -3,6 +3,7 @@
 
 mod bindings;
 mod compile;
+mod doctor;
 mod explain;
 mod faults;
 mod flows;
@@ -18,6 +19,7 @@ mod profiles;
 mod reject;
 mod sets;
 mod traffic;
+mod upgrade;
 
 /// The command under test.
 const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
