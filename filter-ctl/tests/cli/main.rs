@@ -11,6 +11,7 @@ mod learning;
 mod leases;
 mod limits;
 mod many;
+mod migrate;
 mod neighbours;
 mod nwfilter;
 mod ports;
