@@ -15,6 +15,7 @@ use crate::xml::Reading;
 use super::daemon::ConfigCommand;
 use super::doctor::DoctorArgs;
 use super::flows::FlowsArgs;
+use super::migrate::MigrateCommand;
 use super::sets::SetCommand;
 use super::standing::BindArgs;
 use super::timeouts::TimeoutsCommand;
@@ -320,6 +321,12 @@ pub enum Command {
     },
     /// List the connections that a port follows, take some out, or take them along to another host.
     Flows(FlowsArgs),
+    /// Take a port along to another host: its binding, what was learned of it, its connections and its counters.
+    Migrate {
+        /// What is done.
+        #[command(subcommand)]
+        command: MigrateCommand,
+    },
     /// Show or change how long connections are remembered after a packet of them.
     ///
     /// Holds for all ports of this host, and for each connection from its next packet on. Kept on disk.

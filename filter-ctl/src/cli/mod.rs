@@ -9,6 +9,7 @@ mod edit;
 mod flows;
 mod frames;
 mod import;
+mod migrate;
 mod profiles;
 mod progress;
 mod sets;
@@ -102,6 +103,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
         Command::Set { command } => context.set(command),
         Command::Flows(args) => context.flows(args),
+        Command::Migrate { command } => context.migrate(command),
         Command::Timeouts { command } => context.timeouts(command),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),

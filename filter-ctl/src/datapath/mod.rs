@@ -19,6 +19,7 @@ mod pins;
 mod publish;
 mod putter;
 mod run;
+mod seed;
 mod sets;
 mod tables;
 mod upgrade;

@@ -102,14 +102,27 @@ impl Tables {
         }))
     }
 
+    /// Sets a counter to a value: one CPU has all of it, the others nothing. Nobody may be counting there.
+    pub(super) fn set_counter(&mut self, index: u32, value: Counter) -> Result<(), DatapathError> {
+        let mut parts = vec![[0; 2]; self.cpus];
+        if let Some(first) = parts.first_mut() {
+            *first = [value.packets, value.bytes];
+        }
+        self.put_counter(index, parts)
+    }
+
     /// Sets counters to zero on all CPUs.
     pub(super) fn clear_counters(&mut self, indices: impl Iterator<Item = u32>) -> Result<(), DatapathError> {
         for index in indices {
-            let zeros = PerCpuValues::try_from(vec![[0; 2]; self.cpus])
-                .map_err(|error| DatapathError::io(std::path::Path::new(maps::COUNTERS), error))?;
-            self.counters.set(index, zeros, 0).map_err(|error| DatapathError::bpf(maps::COUNTERS, &error))?;
+            self.put_counter(index, vec![[0; 2]; self.cpus])?;
         }
         Ok(())
+    }
+
+    fn put_counter(&mut self, index: u32, parts: Vec<[u64; 2]>) -> Result<(), DatapathError> {
+        let parts = PerCpuValues::try_from(parts)
+            .map_err(|error| DatapathError::io(std::path::Path::new(maps::COUNTERS), error))?;
+        self.counters.set(index, parts, 0).map_err(|error| DatapathError::bpf(maps::COUNTERS, &error))
     }
 
     /// Packets that the guard dropped at a port, by reason; only those that are not zero.

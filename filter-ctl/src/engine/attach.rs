@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::batch::{self, Batch, Ready, keep_last};
+use super::batch::{self, Batch, Bring, Ready, keep_last};
 use super::bindings::settled;
-use super::flows::{Connections, FlowsChanged};
+use super::flows::{Connections, FlowsChanged, OldFlows};
 use super::planned::{Planned, Planner};
 use super::{Engine, EngineError, Warning};
 use crate::datapath::{Datapath, Retired};
@@ -54,6 +54,39 @@ pub struct Attached {
 /// Told how many ports are done, of how many.
 pub type Progress<'a> = dyn FnMut(usize, usize) + 'a;
 
+/// What may be there already, and what becomes of it.
+enum Manner<'a> {
+    /// A binding, which changes; what the port has goes on.
+    Change,
+    /// Nothing.
+    New,
+    /// A binding, if that is allowed; nothing of what the port has goes on, and it begins with what it is given.
+    Afresh { may_replace: bool, bring: &'a mut Bring<'a> },
+}
+
+impl Manner<'_> {
+    fn batch(&self, old_flows: OldFlows) -> Batch {
+        match self {
+            Self::Change | Self::New => Batch::new(old_flows),
+            Self::Afresh { .. } => Batch::afresh(),
+        }
+    }
+
+    /// What is wrong with a binding that is there.
+    fn conflict(&self, port: &str) -> Option<EngineError> {
+        let wrong = match self {
+            Self::Change | Self::Afresh { may_replace: true, .. } => return None,
+            Self::New => {
+                format!("binding '{port}' already exists; `attach` changes it, `binding-delete` removes it")
+            }
+            Self::Afresh { .. } => format!(
+                "port {port} is attached already; --replace puts the saved state in the place of all that it has"
+            ),
+        };
+        Some(EngineError::Conflict(wrong))
+    }
+}
+
 /// A port, and what it is to do.
 struct Wanted {
     interface: Interface,
@@ -91,6 +124,40 @@ impl Engine {
     pub fn attach(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
         let mut attached = self.attach_all(vec![(name.to_owned(), binding)], &mut |_, _| {})?;
         attached.pop().ok_or_else(|| EngineError::not_attached(name))
+        self.attach_one(name, binding, Manner::Change)
+    }
+
+    /// Attaches a port that is not attached yet.
+    pub fn attach_new(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
+        self.attach_one(name, binding, Manner::New)
+    }
+
+    /// Attaches a port that begins with what `bring` gives it: it is there before a packet is judged. One that is
+    /// attached already is refused, or, with `may_replace`, forgets all that it has in the same step.
+    pub(super) fn attach_afresh(
+        &mut self,
+        name: &str,
+        binding: Binding,
+        may_replace: bool,
+        bring: &mut Bring<'_>,
+    ) -> Result<Attached, EngineError> {
+        self.attach_one(name, binding, Manner::Afresh { may_replace, bring })
+    }
+
+    fn attach_one(
+        &mut self,
+        name: &str,
+        binding: Binding,
+        manner: Manner<'_>,
+    ) -> Result<Attached, EngineError> {
+        let attached = self.put_in_force(vec![(name.to_owned(), binding)], manner, &mut |_, _| {});
+        let attached = attached.map_err(|error| match error {
+            EngineError::Port { error, .. } => *error,
+            error => error,
+        })?;
+        let [attached] = <[Attached; 1]>::try_from(attached)
+            .unwrap_or_else(|attached| unreachable!("{} ports of one", attached.len()));
+        Ok(attached)
     }
 
     /// Puts bindings in force on ports, in this order, on all or on none.
@@ -123,12 +190,13 @@ impl Engine {
             EngineError::Port { error, .. } if one => *error,
             error => error,
         })
+        self.put_in_force(bindings, Manner::Change, progress)
     }
 
     fn put_in_force(
         &mut self,
         bindings: Vec<(String, Binding)>,
-        may_replace: bool,
+        mut manner: Manner<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
         let mut planner = Planner::new(&self.profiles);
@@ -139,11 +207,9 @@ impl Engine {
         };
         let planned = bindings.into_iter().map(plan).collect::<Result<Vec<_>, EngineError>>()?;
         let (mut datapath, wanted) = self.ports_to_attach(planned)?;
-        if let Some(there) = wanted.iter().find(|it| it.replaces && !may_replace) {
-            return Err(EngineError::Conflict(format!(
-                "binding '{}' already exists; `attach` changes it, `binding-delete` removes it",
-                there.interface.name
-            )));
+        let mut there = wanted.iter().filter(|it| it.replaces);
+        if let Some(conflict) = there.find_map(|it| manner.conflict(&it.interface.name)) {
+            return Err(conflict);
         }
         for Wanted { interface, .. } in wanted.iter().filter(|it| it.replaces) {
             // The old policy is in force until all that can fail has not.
@@ -152,12 +218,16 @@ impl Engine {
                 .map_err(|error| EngineError::from(error).of_port(&interface.name))?;
         }
         let mut attached: Vec<Attached> = wanted.iter().map(Wanted::attached).collect();
-        let mut batch = Batch::new(self.old_flows);
+        let mut batch = manner.batch(self.old_flows);
         let prepared = wanted.into_iter().try_for_each(|wanted| {
             let Wanted { interface, binding, planned, mut state, .. } = wanted;
             state.name.clone_from(&interface.name);
             batch
                 .prepare(&mut datapath, state, &planned, binding)
+                .and_then(|()| match &mut manner {
+                    Manner::Change | Manner::New => Ok(()),
+                    Manner::Afresh { bring, .. } => batch.bring(&mut datapath, bring),
+                })
                 .map_err(|error| error.of_port(&interface.name))
         });
         let ready = prepared

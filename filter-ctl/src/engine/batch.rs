@@ -27,10 +27,22 @@ pub(super) struct Ready {
     recheck: Option<Recheck>,
 }
 
+/// A port that is to begin with something, before it does.
+pub(super) struct Beginning<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) image: &'a Image,
+    pub(super) applied: &'a Applied,
+}
+
+/// Gives a port what it begins with, before its policy is in force.
+pub(super) type Bring<'a> = dyn FnMut(&mut Datapath, &Beginning<'_>) -> Result<(), EngineError> + 'a;
+
 /// Ports that are written, and not yet published.
 #[derive(Default)]
 pub(super) struct Batch {
     old_flows: OldFlows,
+    /// Nothing that a port has goes on: it gets a number, counters and a table of its own, as if it were new.
+    afresh: bool,
     ready: Vec<Ready>,
     /// Which of them were the first with each graph. The graphs are kept, so that an address is only one's.
     graphs: HashMap<*const Image, (Rc<Image>, usize)>,
@@ -44,6 +56,11 @@ impl Batch {
         Self { old_flows, ..Self::default() }
     }
 
+    /// The same; ports that have a policy get all anew with the next.
+    pub(super) fn afresh() -> Self {
+        Self { afresh: true, ..Self::default() }
+    }
+
     /// Writes the policy of a binding to free places of the kernel's maps.
     pub(super) fn prepare(
         &mut self,
@@ -54,22 +71,24 @@ impl Batch {
     ) -> Result<(), EngineError> {
         let shared = &planned.shared;
         let record = datapath.published_on(before.ifindex);
-        let current = record.and_then(|record| before.of_generation(record.generation));
+        let described = record.and_then(|record| before.of_generation(record.generation));
+        let goes_on = record.filter(|_| !self.afresh);
+        let current = described.filter(|_| goes_on.is_some());
         let counters = counters(&shared.policy.rules, current);
         let generation = record.map_or(1, |record| record.generation.wrapping_add(1));
         let (ip4, ip6) = planned.addresses();
         let flows = FlowSpec {
             places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
-            next_epoch: record.is_some() && self.old_flows != OldFlows::Keep,
+            next_epoch: goes_on.is_some() && self.old_flows != OldFlows::Keep,
         };
         if self.old_flows != OldFlows::Cut && shared.image.tracked != 0 {
-            check_room(datapath, record.as_ref(), flows.places)?;
+            check_room(datapath, goes_on.as_ref(), flows.places)?;
         }
         let (names, limits) = limits(&shared.policy, current);
         let spec = PortSpec {
             ifindex: before.ifindex,
             generation,
-            port: record.map(|record| record.port),
+            port: goes_on.map(|record| record.port),
             image: &shared.image,
             counters: &counters,
             flags: planned.flags,
@@ -86,9 +105,7 @@ impl Batch {
         let prepared = datapath.prepare_like(&spec, like)?;
         let rules = shared.policy.rules.iter().zip(prepared.counters()).map(rule_state).collect();
         let mut state = before.clone();
-        state
-            .applied
-            .retain(|applied| current.is_some_and(|current| current.generation == applied.generation));
+        state.applied.retain(|applied| described.is_some_and(|known| known.generation == applied.generation));
         let sets = shared.policy.sets().into_iter().map(|set| (set.name.clone(), set.number)).collect();
         let limits = names.into_iter().zip(prepared.buckets().iter().copied()).collect();
         state.applied.push(Applied { generation, binding, rules, sets, limits });
@@ -100,11 +117,19 @@ impl Batch {
         Ok(())
     }
 
+    /// Gives the port that was prepared last what it begins with.
+    pub(super) fn bring(&self, datapath: &mut Datapath, bring: &mut Bring<'_>) -> Result<(), EngineError> {
+        let Some(Ready { state, prepared, image, .. }) = self.ready.last() else { return Ok(()) };
+        let Some(applied) = state.applied.last() else { return Ok(()) };
+        bring(datapath, &Beginning { prepared, image, applied })
+    }
+
     /// Holds the connections of ports against the policies that they are about to get: those that go on are marked, which
     /// means nothing before these are published.
     pub(super) fn judge_flows(&mut self, datapath: &Datapath) -> Result<(), EngineError> {
         let cut = self.old_flows == OldFlows::Cut;
-        for port in self.ready.iter_mut().filter(|port| port.replaces) {
+        let go_on = |port: &&mut Ready| port.replaces && !self.afresh;
+        for port in self.ready.iter_mut().filter(go_on) {
             let Some(mut recheck) = datapath.recheck(&port.prepared)? else { continue };
             let now = datapath.now()?;
             let judge =

@@ -15,6 +15,7 @@ mod explain;
 mod flows;
 mod import;
 mod learning;
+mod migrate;
 mod planned;
 mod profiles;
 mod sets;
@@ -43,6 +44,7 @@ pub use flows::{
     export_flows, flow_summary, flows, timeouts,
 };
 pub use import::{Candidate, Difference, Fate, Import, Imported};
+pub use migrate::{PortRestored, PortSaved, RestoreOptions};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use sets::{SetChanged, SetView, set_members, sets};
 pub use standing::{Settled, StandingView, standing, unsettled};

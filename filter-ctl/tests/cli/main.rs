@@ -12,6 +12,7 @@ mod learning;
 mod leases;
 mod limits;
 mod many;
+mod migrate;
 mod neighbours;
 mod nwfilter;
 mod ports;

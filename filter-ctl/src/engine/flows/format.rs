@@ -127,7 +127,8 @@ pub enum FormatError {
     },
 }
 
-fn checksum(bytes: &[u8]) -> u64 {
+/// FNV-1a of 64 bits: a step for each byte can be taken back, so one that is another is always found out.
+pub fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -15,7 +15,9 @@ pub use timeouts::timeouts;
 pub use transfer::{FlowsImported, export_flows};
 pub use view::{FlowSummary, FlowView, flow_summary, flows};
 
+pub(super) use format::{Exported, checksum, decode, encode};
 pub(super) use judge::Judge;
+pub(super) use transfer::{exported, learned_in, table_flows};
 pub(super) use view::summary_of;
 
 /// What becomes of connections that a port follows when it gets another policy.

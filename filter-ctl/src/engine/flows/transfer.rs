@@ -12,7 +12,7 @@ use super::super::{Engine, EngineError};
 use super::format::{Exported, ExportedFlow, decode, encode};
 use crate::clock::Clock;
 use crate::datapath::{Datapath, in_time, to_ticks};
-use crate::store::LearnedState;
+use crate::store::{Applied, LearnedState};
 
 /// What importing connections came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,15 @@ pub struct FlowsImported {
 /// All connections of a port, as a file.
 pub fn export_flows(engine: &Engine, name: &str) -> Result<Vec<u8>, EngineError> {
     let (datapath, record, applied) = engine.followed(name)?;
+    Ok(encode(&exported(&datapath, &record, &applied)?))
+}
+
+/// All connections of a port, and what was learned of it. A port that follows none has none.
+pub fn exported(
+    datapath: &Datapath,
+    record: &PortRecord,
+    applied: &Applied,
+) -> Result<Exported, EngineError> {
     let now = datapath.now()?;
     let names: HashMap<u32, &str> =
         applied.rules.iter().map(|rule| (rule.counter, rule.name.as_str())).collect();
@@ -39,7 +48,7 @@ pub fn export_flows(engine: &Engine, name: &str) -> Result<Vec<u8>, EngineError>
     let mut exported =
         Exported { learned: learned_bytes(&datapath.learned(record.port)), ..Exported::default() };
     let Exported { rules, flows, .. } = &mut exported;
-    datapath.each_flow(&record, now, |flow| {
+    datapath.each_flow(record, now, |flow| {
         let rule = *numbers.entry(flow.rule).or_insert_with(|| {
             let name = names.get(&flow.rule)?;
             let number = u16::try_from(rules.len()).ok().filter(|&number| number != u16::MAX)?;
@@ -48,7 +57,23 @@ pub fn export_flows(engine: &Engine, name: &str) -> Result<Vec<u8>, EngineError>
         });
         flows.push(relative(&flow, now, rule));
     })?;
-    Ok(encode(&exported))
+    Ok(exported)
+}
+
+/// What was learned of the port that was exported.
+pub fn learned_in(exported: &Exported) -> Result<LearnedState, EngineError> {
+    serde_json::from_slice(&exported.learned).map_err(|error| {
+        EngineError::Invalid(format!("what was learned of the port: {error}; export it again"))
+    })
+}
+
+/// The connections as a table has them from `now` on, at a port where these rules are in force.
+pub fn table_flows(exported: &Exported, applied: &Applied, now: Tick) -> Vec<FlowState> {
+    let by_name: HashMap<&str, u32> =
+        applied.rules.iter().map(|rule| (rule.name.as_str(), rule.counter)).collect();
+    let counter = |rule: &String| by_name.get(rule.as_str()).copied().unwrap_or(0);
+    let counters: Vec<u32> = exported.rules.iter().map(counter).collect();
+    exported.flows.iter().map(|flow| absolute(flow, now, &counters)).collect()
 }
 
 fn relative(flow: &FlowState, now: Tick, rule: Option<u16>) -> ExportedFlow {
@@ -99,9 +124,7 @@ impl Engine {
     /// Puts the connections of a file into a port's table, beside those that it follows.
     pub fn import_flows(&mut self, name: &str, file: &[u8]) -> Result<FlowsImported, EngineError> {
         let exported = decode(file).map_err(|error| EngineError::Invalid(error.to_string()))?;
-        let learned: LearnedState = serde_json::from_slice(&exported.learned).map_err(|error| {
-            EngineError::Invalid(format!("what was learned of the port: {error}; export it again"))
-        })?;
+        let learned = learned_in(&exported)?;
         let (mut datapath, record, applied) = self.followed(name)?;
         let now = datapath.now()?;
         let used = datapath.flow_use(&record, now)?.unwrap_or_default();
@@ -114,12 +137,7 @@ impl Engine {
                 used.connections, used.room
             )));
         }
-        let by_name: HashMap<&str, u32> =
-            applied.rules.iter().map(|rule| (rule.name.as_str(), rule.counter)).collect();
-        let counter = |rule: &String| by_name.get(rule.as_str()).copied().unwrap_or(0);
-        let counters: Vec<u32> = exported.rules.iter().map(counter).collect();
-        let flows: Vec<FlowState> =
-            exported.flows.iter().map(|flow| absolute(flow, now, &counters)).collect();
+        let flows = table_flows(&exported, &applied, now);
         let put = datapath.put_flows(record.ifindex, &flows)?;
         let learned = take_over(&mut datapath, &record, &learned);
         Ok(FlowsImported {

@@ -199,6 +199,18 @@ impl Engine {
 
     /// A port that follows connections.
     pub(super) fn followed(&self, name: &str) -> Result<(Datapath, PortRecord, Applied), EngineError> {
+        let (datapath, record, applied) = self.in_force(name)?;
+        if record.flow_table == 0 {
+            return Err(follows_nothing(name));
+        }
+        Ok((datapath, record, applied))
+    }
+
+    /// A port that has a policy, and what is known of that.
+    pub(in crate::engine) fn in_force(
+        &self,
+        name: &str,
+    ) -> Result<(Datapath, PortRecord, Applied), EngineError> {
         let missing = || EngineError::not_attached(name);
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?.ok_or_else(missing)?;
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
@@ -208,9 +220,6 @@ impl Engine {
         self.finish_what_was_begun(&mut datapath)?;
         let record = datapath.published_on(ifindex).ok_or_else(missing)?;
         let applied = state.of_generation(record.generation).ok_or_else(missing)?.clone();
-        if record.flow_table == 0 {
-            return Err(follows_nothing(name));
-        }
         Ok((datapath, record, applied))
     }
 }
