@@ -13,6 +13,7 @@ use crate::store::{Binding, Fail, Pickup};
 use crate::xml::Reading;
 
 use super::flows::FlowsArgs;
+use super::libvirt::LibvirtCommand;
 use super::sets::SetCommand;
 use super::timeouts::TimeoutsCommand;
 use super::virsh::Virsh;
@@ -301,6 +302,14 @@ pub enum Command {
         /// What is done.
         #[command(subcommand)]
         command: SetCommand,
+    },
+    /// Filter virtual machines of libvirt from their first packet on, as their definitions say.
+    ///
+    /// The metadata of a domain name profiles for its interfaces; libvirt's hook puts them in force when it starts.
+    Libvirt {
+        /// What is done.
+        #[command(subcommand)]
+        command: LibvirtCommand,
     },
     /// Compile profiles, attach nothing, and say what came out: nodes, memory, steps.
     ///

@@ -7,7 +7,9 @@ mod edit;
 mod failure;
 mod flows;
 mod frames;
+mod hook_log;
 mod import;
+mod libvirt;
 mod profiles;
 mod progress;
 mod sets;
@@ -97,6 +99,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Set { command } => context.set(command),
         Command::Flows(args) => context.flows(args),
         Command::Timeouts { command } => context.timeouts(command),
+        Command::Libvirt { command } => context.libvirt(command, [cli.root.as_deref(), cli.bpffs.as_deref()]),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),

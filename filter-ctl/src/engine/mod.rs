@@ -9,8 +9,11 @@ mod batch;
 mod bindings;
 mod compiled;
 mod detach;
+mod domain;
+mod domain_ports;
 mod explain;
 mod flows;
+mod hook_script;
 mod import;
 mod learning;
 mod planned;
@@ -31,11 +34,14 @@ use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, Stor
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
+pub use domain::{BindingSource, DomainBinding, bindings_of_domain, check_bindings, missing_interface};
+pub use domain_ports::{DomainPorts, verify_domain};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,
     export_flows, flow_summary, flows, timeouts,
 };
+pub use hook_script::{HookChanged, HookScript, install_hook, uninstall_hook};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use sets::{SetChanged, SetView, set_members, sets};
@@ -110,6 +116,10 @@ impl Engine {
     /// Opens the store, for changing.
     pub fn open(folders: Folders, options: LoadOptions) -> Result<Self, EngineError> {
         let lock = Lock::take(&folders)?;
+        Self::with_lock(folders, options, lock)
+    }
+
+    fn with_lock(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
         Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })
