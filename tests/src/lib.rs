@@ -16,4 +16,5 @@ pub mod ports;
 pub mod rulesets;
 pub mod scene;
 pub mod stall;
+pub mod vm;
 pub mod walked;
