@@ -138,7 +138,7 @@ impl Context {
     pub(super) fn libvirt(&self, command: LibvirtCommand, places: [Option<&Path>; 2]) -> Result<(), Failure> {
         match command {
             LibvirtCommand::Hook(args) => self.hook(&args),
-            LibvirtCommand::InstallHook { take_over, place } => self.install_hook(take_over, place, places),
+            LibvirtCommand::InstallHook { take_over, place } => self.install_hook(take_over, &place, places),
             LibvirtCommand::UninstallHook { place } => {
                 let changed = engine::uninstall_hook(&place.folder, place.driver.name());
                 let changed = changed.map_err(|error| self.failure(&error))?;
@@ -202,7 +202,7 @@ impl Context {
     fn install_hook(
         &self,
         take_over: bool,
-        place: PlaceArgs,
+        place: &PlaceArgs,
         [root, bpffs]: [Option<&Path>; 2],
     ) -> Result<(), Failure> {
         let here = |error: &io::Error| Failure::io(Path::new("."), error);
