@@ -56,6 +56,9 @@ impl Interface {
                 "packets of passed-through and vhost-user devices never enter the kernel; filter them in the device \
                  or the switch that has them, or give the virtual machine a tap"
             }
+            "user-space network" => {
+                "its packets are QEMU's own, in user space; give the virtual machine a tap on a bridge"
+            }
             _ => {
                 "filter-ctl filters taps and veth pairs. A device passed through to a virtual machine (PCI, vDPA, \
                  vhost-user) has no packets in the kernel: filter it in the device or its switch"

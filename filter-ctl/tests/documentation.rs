@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use filter_common::DropReason;
+use filter_ctl::engine::{bindings_of_domain, check_bindings};
 use filter_ctl::model::{Element, ProfileName, Timeout};
+use filter_ctl::store::Profiles;
+use filter_ctl::xml::domain;
 use filter_ctl::xml::filter_entry::parse;
 
 fn root() -> PathBuf {
@@ -93,6 +96,22 @@ fn the_table_of_timeouts_is_that_of_the_code() {
     let defaults: Vec<(&str, &str)> =
         defaults.iter().map(|(name, seconds)| (*name, seconds.as_str())).collect();
     assert_eq!(listed, defaults);
+}
+
+#[test]
+fn the_metadata_of_a_domain_are_read_and_every_setting_is_named() {
+    let text = fs::read_to_string(root().join("docs/libvirt.md")).unwrap();
+    let [(line, example)] = <[_; 1]>::try_from(examples(&text)).expect("one example");
+    let document = format!("<domain><name>web</name><uuid>{}</uuid>{example}</domain>", "9b5d4f6e".repeat(4));
+    let domain = domain::parse(&document).unwrap_or_else(|error| panic!("line {line}: {error}"));
+    let bindings = bindings_of_domain(&domain, false).unwrap();
+    assert_eq!(bindings.len(), 2, "{bindings:?}");
+    check_bindings(&Profiles::shipped().unwrap(), &bindings).unwrap();
+    let schema = fs::read_to_string(root().join("schemas/firewall.xsd")).unwrap();
+    let names = schema.split("<xs:attribute name=\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    for (name, _) in names {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 /// Targets of the links in a Markdown text, code left out.

@@ -10,7 +10,7 @@ use filter_ctl::model::nwfilter::Defect;
 use filter_ctl::model::{
     ArpOpcode, ConnectionDirection, ConnectionState, Dscp, EtherType, HardwareType, IcmpType, IpProtocol,
 };
-use filter_ctl::xml::{self, Reading, filter_binding, nwfilter, read_profile};
+use filter_ctl::xml::{self, Reading, filter_binding, firewall, nwfilter, read_profile};
 
 /// A path within the repository.
 fn repository(path: &str) -> PathBuf {
@@ -97,6 +97,10 @@ fn read(dialect: &str, file: &Path) -> Result<String, String> {
             .map(|parsed| filter_binding::print(&parsed.binding))
             .map_err(|error| error.in_file(file).to_string());
     }
+    if dialect == "firewall" {
+        let text = fs::read_to_string(file).unwrap();
+        return firewall::parse(&text).map(|_| text).map_err(|error| error.in_file(file).to_string());
+    }
     let profile = read_profile(file).map_err(|error| error.to_string())?;
     assert!(profile.dialect() == dialect, "{}", file.display());
     Ok(xml::print(&profile))
@@ -107,6 +111,7 @@ fn valid_samples() {
     check("filter-entry", "tests/samples/filter-entry/valid", true, true);
     check("nwfilter", "tests/samples/nwfilter/valid", true, true);
     check("filterbinding", "tests/samples/filterbinding/valid", true, true);
+    check("firewall", "tests/samples/firewall/valid", true, true);
 }
 
 #[test]
@@ -114,12 +119,14 @@ fn invalid_samples() {
     check("filter-entry", "tests/samples/filter-entry/invalid", false, false);
     check("nwfilter", "tests/samples/nwfilter/invalid", false, false);
     check("filterbinding", "tests/samples/filterbinding/invalid", false, false);
+    check("firewall", "tests/samples/firewall/invalid", false, false);
 }
 
 #[test]
 fn samples_that_only_the_parser_refuses() {
     check("filter-entry", "tests/samples/filter-entry/invalid-semantic", true, false);
     check("nwfilter", "tests/samples/nwfilter/invalid-semantic", true, false);
+    check("firewall", "tests/samples/firewall/invalid-semantic", true, false);
 }
 
 #[test]
@@ -254,7 +261,7 @@ fn both_schemas_have_the_same_types() {
 
 #[test]
 fn both_schemas_of_libvirts_dialect_have_the_same_types() {
-    for name in ["nwfilter", "filterbinding"] {
+    for name in ["nwfilter", "filterbinding", "firewall"] {
         let text = |ending| fs::read_to_string(repository(&format!("schemas/{name}.{ending}"))).unwrap();
         let all = |text: &str, start: &str, end: &str| -> Vec<String> {
             text.split(start).skip(1).filter_map(|part| Some(part.split_once(end)?.0.to_owned())).collect()

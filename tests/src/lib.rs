@@ -18,4 +18,5 @@ pub mod rulesets;
 pub mod scene;
 pub mod stall;
 pub mod varlink;
+pub mod vm;
 pub mod walked;

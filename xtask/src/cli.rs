@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::tasks::{bench, check, demo, libvirt, release, test};
+use crate::tasks::{bench, check, demo, libvirt, release, test, vm};
 use crate::{lint, setup};
 
 const HELP: &str = "\
@@ -27,6 +27,8 @@ Tasks:
                          number; --profile is `stateless` (usual), `stateful` (conversations, in order and in
                          time) or `any`; --record FOLDER keeps what was found, --replay FOLDER measures it
                          again
+  test --vm              Nothing but a virtual machine under a live libvirt; libvirt and QEMU are installed and a
+                         kernel is fetched if they are missing (not part of `test`)
   lint-object [FILE]     Look for slow code in the BPF object (default: the one of this tree, built first)
   demo                   Build, then run the demo (needs root)
   bench [PART]... [OPTIONS]
@@ -54,6 +56,9 @@ pub fn run(arguments: Vec<String>) -> Result<ExitCode> {
         Some("bench") => bench::run(rest),
         Some("test") if rest.first().is_some_and(|first| first == "--libvirt") => {
             libvirt::run(&libvirt::Options::from_arguments(rest[1..].to_vec())?)
+        }
+        Some("test") if rest.first().is_some_and(|first| first == "--vm") => {
+            nothing_more("test --vm", &rest[1..]).and_then(|()| vm::run())
         }
         Some("test") => test::run(&test::Options::from_arguments(rest)),
         Some("lint-object") => match rest.as_slice() {

@@ -16,6 +16,7 @@ use super::daemon::ConfigCommand;
 use super::doctor::DoctorArgs;
 use super::flows::FlowsArgs;
 use super::migrate::MigrateCommand;
+use super::libvirt::LibvirtCommand;
 use super::sets::SetCommand;
 use super::standing::BindArgs;
 use super::timeouts::TimeoutsCommand;
@@ -344,6 +345,14 @@ pub enum Command {
         /// What is done.
         #[command(subcommand)]
         command: SetCommand,
+    },
+    /// Filter virtual machines of libvirt from their first packet on, as their definitions say.
+    ///
+    /// The metadata of a domain name profiles for its interfaces; libvirt's hook puts them in force when it starts.
+    Libvirt {
+        /// What is done.
+        #[command(subcommand)]
+        command: LibvirtCommand,
     },
     /// Compile profiles, attach nothing, and say what came out: nodes, memory, steps.
     ///

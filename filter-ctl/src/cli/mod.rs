@@ -8,8 +8,10 @@ mod doctor;
 mod edit;
 mod flows;
 mod frames;
+mod hook_log;
 mod import;
 mod migrate;
+mod libvirt;
 mod profiles;
 mod progress;
 mod sets;
@@ -105,6 +107,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Flows(args) => context.flows(args),
         Command::Migrate { command } => context.migrate(command),
         Command::Timeouts { command } => context.timeouts(command),
+        Command::Libvirt { command } => context.libvirt(command, [cli.root.as_deref(), cli.bpffs.as_deref()]),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
         Command::Explain(args) => context.explain(&args),

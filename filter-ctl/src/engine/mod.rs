@@ -11,8 +11,11 @@ mod compiled;
 mod detach;
 mod doctor;
 mod drift;
+mod domain;
+mod domain_ports;
 mod explain;
 mod flows;
+mod hook_script;
 mod import;
 mod learning;
 mod migrate;
@@ -38,11 +41,14 @@ pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
 pub use doctor::{Diagnosis, Finding, PortStack, Severity, StackProgram, diagnose};
 pub use drift::{Drift, DriftKind, Repaired, drift};
+pub use domain::{BindingSource, DomainBinding, bindings_of_domain, check_bindings, missing_interface};
+pub use domain_ports::{DomainPorts, verify_domain};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,
     export_flows, flow_summary, flows, timeouts,
 };
+pub use hook_script::{HookChanged, HookScript, install_hook, uninstall_hook};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use migrate::{PortRestored, PortSaved, RestoreOptions};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
@@ -125,6 +131,10 @@ impl Engine {
 
     /// The same under a lock of the store that is held already.
     pub fn open_locked(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
+        Self::with_lock(folders, options, lock)
+    }
+
+    fn with_lock(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
         Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })

@@ -17,11 +17,14 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
+pub use crate::model::{Fail, Pickup};
 pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
-pub use ports::{Applied, Binding, Fail, Owner, Pickup, PortState, RuleState};
+pub use ports::{Applied, Binding, Owner, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
 pub use sets::{Change, ChangeAction, Journal, SetContents, SetHead, Sets};
 pub use standing::{Selector, Standing};
@@ -88,6 +91,14 @@ pub enum StoreError {
         /// What is wrong with it, and what to do.
         message: String,
     },
+    /// Another command holds the lock.
+    #[error("{}: another command has held this for {seconds} s; `fuser` says which", path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
 }
 
 impl StoreError {
@@ -123,6 +134,30 @@ impl Lock {
 
     /// Nobody else may open it: whoever can may hold it for ever.
     fn file(folders: &Folders) -> Result<(PathBuf, File), StoreError> {
+        let (path, file) = Self::open(folders)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|error| StoreError::io(&path, error))?;
+        Ok(Self { _file: file })
+    }
+
+    /// The same, but for so long at most.
+    pub fn take_within(folders: &Folders, wait: Duration) -> Result<Self, StoreError> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let (path, file) = Self::open(folders)?;
+        let deadline = Instant::now() + wait;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(PAUSE),
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(StoreError::Busy { path, seconds: wait.as_secs() });
+                }
+                Err(error) => return Err(StoreError::io(&path, error)),
+            }
+        }
+    }
+
+    fn open(folders: &Folders) -> Result<(PathBuf, File), StoreError> {
         files::create_folder(&folders.run)?;
         let path = folders.run.join("lock");
         let fail = |error| StoreError::io(&path, error);
@@ -134,6 +169,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(fail)?;
+            .map_err(|error| StoreError::io(&path, error))?;
         Ok((path, file))
     }
 }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Folders, StoreError, files};
-use crate::model::Mode;
+use crate::model::{Fail, Mode, Pickup};
 use crate::netdev::Interface;
 
 /// Version of the files' form.
@@ -69,16 +69,6 @@ impl Binding {
     }
 }
 
-/// What becomes of a packet in the middle of a connection of which nothing is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Pickup {
-    /// It belongs to none.
-    Strict,
-    /// It begins one.
-    Loose,
-}
-
 /// A virtual machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
@@ -86,19 +76,6 @@ pub struct Owner {
     pub name: String,
     /// Its UUID.
     pub uuid: String,
-}
-
-/// What becomes of packets when there is nothing to judge them by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Fail {
-    /// They are dropped.
-    #[default]
-    Closed,
-    /// The last good policy goes on; without one they are dropped.
-    Hold,
-    /// They pass.
-    Open,
 }
 
 /// A rule and where it is counted.

@@ -1,14 +1,17 @@
-//! XML: reading it with limits and positions, and the dialects of profiles written in it, and bindings.
+//! XML: reading it with limits and positions, and the dialects of profiles written in it, bindings, and what
+//! domains of libvirt say of their ports.
 //!
 //! A profile may come from anybody who can hand in a file, so reading is bounded before it begins: no
 //! document type, no entities, and limits ([`limits`]) on size, depth, number of elements and length of texts.
 //! Every error says where it is ([`XmlError::location`]), what stood there and what was expected.
 
 mod document;
+pub mod domain;
 mod error;
 mod file;
 pub mod filter_binding;
 pub mod filter_entry;
+pub mod firewall;
 pub mod nwfilter;
 mod profile;
 mod reading;

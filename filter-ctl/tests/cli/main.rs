@@ -10,6 +10,7 @@ mod flows;
 mod import;
 mod learning;
 mod leases;
+mod libvirt;
 mod limits;
 mod many;
 mod migrate;

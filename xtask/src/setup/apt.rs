@@ -1,5 +1,6 @@
 //! Packages of Debian and Ubuntu.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +9,11 @@ use anyhow::{Context, Result, bail};
 use crate::process::{answer, as_root, can_be_root, run_logged, try_logged, which};
 use crate::workspace::tools_dir;
 
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How long apt may take.
+pub const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// What root is needed for.
+const PURPOSE: &str = "install packages";
 
 /// Something that is missing, and the packages that hold it.
 pub struct Need {
@@ -49,11 +54,8 @@ pub fn install(needs: &[Need]) -> Result<()> {
             "missing: {list}; installing them needs root, and there is no sudo: run `cargo xtask setup` as root"
         );
     }
-    let purpose = "install packages";
     eprintln!("setup: apt-get update, to install: {list}");
-    let mut update = as_root("apt-get", purpose)?;
-    // One unreachable source of many is no reason to stop: what matters is whether the packages are found.
-    try_logged("apt-get update", update.arg("update"), &tools_dir().join("apt-update.log"), LIMIT);
+    update()?;
     let mut packages: Vec<&str> = Vec::new();
     for need in needs {
         let choice = need.choices.iter().find(|choice| can_be_had(choice)).with_context(|| {
@@ -68,11 +70,32 @@ pub fn install(needs: &[Need]) -> Result<()> {
         eprintln!("setup: installing {} ({})", choice.packages.join(", "), need.why);
         packages.extend(choice.packages.iter().map(String::as_str));
     }
-    let mut install = as_root("env", purpose)?;
+    let mut install = as_root("env", PURPOSE)?;
     install
         .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"])
         .args(&packages);
     run_logged("installing packages", &mut install, &tools_dir().join("apt-install.log"), LIMIT)
+}
+
+/// Asks the sources of apt what they have.
+pub fn update() -> Result<()> {
+    let mut update = as_root("apt-get", PURPOSE)?;
+    // One unreachable source of many is no reason to stop: what matters is whether the packages are found.
+    try_logged("apt-get update", update.arg("update"), &tools_dir().join("apt-update.log"), LIMIT);
+    Ok(())
+}
+
+/// Fetches packages into a folder, without installing them; gives their files.
+pub fn fetch(packages: &[&str], folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut download = Command::new("apt-get");
+    download.arg("download").args(packages).current_dir(folder);
+    run_logged("fetching packages", &mut download, &tools_dir().join("apt-download.log"), LIMIT)?;
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        files.extend(path.extension().is_some_and(|extension| extension == "deb").then_some(path));
+    }
+    Ok(files)
 }
 
 fn can_be_had(choice: &Choice) -> bool {

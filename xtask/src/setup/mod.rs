@@ -13,6 +13,7 @@ pub mod libvirt;
 mod linker;
 mod rust_src;
 mod tools;
+pub mod vm;
 
 use anyhow::{Result, bail};
 

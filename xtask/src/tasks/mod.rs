@@ -8,3 +8,4 @@ pub mod not_run;
 pub mod release;
 pub mod test;
 pub mod totals;
+pub mod vm;

@@ -1,0 +1,138 @@
+//! The ports of a domain through its life: put in force before it runs, looked at when it does, given back when it
+//! has ended.
+//!
+//! Bindings carry the domain as their owner. That is how its ports are found again when its document does not say
+//! any more which they were.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::domain::DomainBinding;
+use super::view::{PortView, Status, ports};
+use super::{Engine, EngineError};
+use crate::datapath::{Datapath, LoadOptions};
+use crate::netdev::Interfaces;
+use crate::store::{Folders, Lock, PortState};
+
+/// What became of a domain's ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainPorts {
+    /// Ports that were put in force.
+    pub attached: Vec<String>,
+    /// Ports that were in force already.
+    pub kept: Vec<String>,
+    /// Ports that are not filtered any more, and those whose interfaces were gone.
+    pub released: Vec<String>,
+    /// What went wrong with ports, where the others were not to suffer from it.
+    pub problems: Vec<String>,
+}
+
+impl Engine {
+    /// Opens the store, for changing, if nobody holds it for longer than this.
+    pub fn open_within(folders: Folders, options: LoadOptions, wait: Duration) -> Result<Self, EngineError> {
+        let lock = Lock::take_within(&folders, wait)?;
+        Self::with_lock(folders, options, lock)
+    }
+
+    /// Puts the bindings of a domain in force on the taps that it has, on all or on none.
+    pub fn attach_domain(&mut self, bindings: &[DomainBinding]) -> Result<DomainPorts, EngineError> {
+        let there = bindings.iter().filter(|bound| bound.is_there());
+        let wanted = there.map(|bound| Ok((tap_of(bound)?.to_owned(), bound.binding.clone())));
+        let wanted = wanted.collect::<Result<Vec<_>, EngineError>>()?;
+        let attached = self.attach_all(wanted, &mut |_, _| {}).map_err(|error| match error {
+            EngineError::Port { port, error } => {
+                let bound = bindings.iter().find(|bound| bound.device.as_ref() == Some(&port));
+                error.of_port(&bound.map_or(port, DomainBinding::interface))
+            }
+            error => error,
+        })?;
+        let attached = attached.into_iter().map(|attached| attached.port).collect();
+        Ok(DomainPorts { attached, ..DomainPorts::default() })
+    }
+
+    /// Puts those bindings of a domain in force that are not: on each port by itself, so that one that fails keeps no
+    /// other from being filtered. What an operator has put in force on a port meanwhile stays.
+    pub fn reattach_domain(&mut self, bindings: &[DomainBinding]) -> Result<DomainPorts, EngineError> {
+        let (views, _) = ports(&self.folders)?;
+        let mut done = DomainPorts::default();
+        for bound in bindings.iter().filter(|bound| bound.is_there()) {
+            let attached = tap_of(bound).and_then(|tap| {
+                if views.iter().any(|view| view.port == tap && view.status == Status::Active) {
+                    done.kept.push(tap.to_owned());
+                    return Ok(());
+                }
+                self.attach(tap, bound.binding.clone())?;
+                done.attached.push(tap.to_owned());
+                Ok(())
+            });
+            if let Err(error) = attached {
+                done.problems.push(format!("{}: {error}", bound.interface()));
+            }
+        }
+        Ok(done)
+    }
+
+    /// Stops filtering the ports of the domain with this UUID, and forgets those whose interfaces are gone.
+    pub fn release_domain(&mut self, uuid: &str) -> Result<DomainPorts, EngineError> {
+        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        let (states, _) = PortState::load_all(&self.folders)?;
+        let own = states.into_iter().filter(|state| {
+            let owners = state.applied.iter().filter_map(|applied| applied.binding.owner.as_ref());
+            state.namespace == self.namespace && owners.clone().any(|owner| owner.uuid == uuid)
+        });
+        let (mut there, mut released) = (Vec::new(), Vec::new());
+        for state in own {
+            let name = interfaces.at(state.ifindex).map(|interface| interface.name.clone());
+            there.extend(name.clone());
+            released.push(name.unwrap_or(state.name));
+        }
+        if there.len() < released.len()
+            && let Some(mut datapath) = Datapath::open_pinned(&self.folders.bpffs)?
+        {
+            self.clear_gone(&interfaces, &mut datapath)?;
+        }
+        if !there.is_empty() {
+            self.detach(&there)?;
+        }
+        Ok(DomainPorts { released, ..DomainPorts::default() })
+    }
+}
+
+/// Whether the bindings of a domain are in force on the taps that it has; takes no lock and changes nothing.
+pub fn verify_domain(folders: &Folders, bindings: &[DomainBinding]) -> Result<DomainPorts, EngineError> {
+    let (views, _) = ports(folders)?;
+    let mut kept = Vec::new();
+    for bound in bindings.iter().filter(|bound| bound.is_there()) {
+        let tap = tap_of(bound)?;
+        let state = match views.iter().find(|view| view.port == tap) {
+            None => "it is not attached",
+            Some(PortView { status: Status::Active, binding: Some(binding), .. })
+                if binding.owner == bound.binding.owner && binding.profiles == bound.binding.profiles =>
+            {
+                kept.push(tap.to_owned());
+                continue;
+            }
+            Some(PortView { status: Status::Active, .. }) => "it is held to something else",
+            Some(view) => view.status.name(),
+        };
+        return Err(EngineError::Conflict(format!(
+            "{}: its filter is not in force: {state}; `filter-ctl ports` shows what is",
+            bound.interface()
+        )));
+    }
+    Ok(DomainPorts { kept, ..DomainPorts::default() })
+}
+
+/// The tap of an interface that can be filtered.
+fn tap_of(bound: &DomainBinding) -> Result<&str, EngineError> {
+    if let Some(refusal) = bound.refusal() {
+        return Err(EngineError::Invalid(refusal));
+    }
+    bound.device.as_deref().ok_or_else(|| {
+        EngineError::NotFound(format!(
+            "{}: its document names no tap (`<target dev=…/>`), which a domain has that is being started",
+            bound.interface()
+        ))
+    })
+}
