@@ -22,6 +22,8 @@ mod ports;
 mod profiles;
 #[path = "../cli/reject.rs"]
 mod reject;
+#[path = "../cli/traffic.rs"]
+mod traffic;
 
 use filter_tests::cli::Tested;
 
