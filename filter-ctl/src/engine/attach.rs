@@ -122,14 +122,7 @@ impl Wanted {
 impl Engine {
     /// Puts a binding in force on a port: attaches it, or changes what it does.
     pub fn attach(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
-        let mut attached = self.attach_all(vec![(name.to_owned(), binding)], &mut |_, _| {})?;
-        attached.pop().ok_or_else(|| EngineError::not_attached(name))
         self.attach_one(name, binding, Manner::Change)
-    }
-
-    /// Attaches a port that is not attached yet.
-    pub fn attach_new(&mut self, name: &str, binding: Binding) -> Result<Attached, EngineError> {
-        self.attach_one(name, binding, Manner::New)
     }
 
     /// Attaches a port that begins with what `bring` gives it: it is there before a packet is judged. One that is
@@ -150,14 +143,9 @@ impl Engine {
         binding: Binding,
         manner: Manner<'_>,
     ) -> Result<Attached, EngineError> {
-        let attached = self.put_in_force(vec![(name.to_owned(), binding)], manner, &mut |_, _| {});
-        let attached = attached.map_err(|error| match error {
-            EngineError::Port { error, .. } => *error,
-            error => error,
-        })?;
-        let [attached] = <[Attached; 1]>::try_from(attached)
-            .unwrap_or_else(|attached| unreachable!("{} ports of one", attached.len()));
-        Ok(attached)
+        let mut attached =
+            self.attach_in_manner(vec![(name.to_owned(), binding)], manner, &mut |_, _| {})?;
+        attached.pop().ok_or_else(|| EngineError::not_attached(name))
     }
 
     /// Puts bindings in force on ports, in this order, on all or on none.
@@ -166,7 +154,7 @@ impl Engine {
         bindings: Vec<(String, Binding)>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
-        self.put_in_force_on(bindings, true, progress)
+        self.attach_in_manner(bindings, Manner::Change, progress)
     }
 
     /// The same where none of the ports may be attached already.
@@ -175,22 +163,21 @@ impl Engine {
         bindings: Vec<(String, Binding)>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
-        self.put_in_force_on(bindings, false, progress)
+        self.attach_in_manner(bindings, Manner::New, progress)
     }
 
-    fn put_in_force_on(
+    fn attach_in_manner(
         &mut self,
         bindings: Vec<(String, Binding)>,
-        may_replace: bool,
+        manner: Manner<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
         let one = bindings.len() == 1;
-        self.put_in_force(bindings, may_replace, progress).map_err(|error| match error {
+        self.put_in_force(bindings, manner, progress).map_err(|error| match error {
             // Which port it is about nobody asks where there is one.
             EngineError::Port { error, .. } if one => *error,
             error => error,
         })
-        self.put_in_force(bindings, Manner::Change, progress)
     }
 
     fn put_in_force(

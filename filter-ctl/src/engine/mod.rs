@@ -131,10 +131,6 @@ impl Engine {
 
     /// The same under a lock of the store that is held already.
     pub fn open_locked(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
-        Self::with_lock(folders, options, lock)
-    }
-
-    fn with_lock(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
         Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })

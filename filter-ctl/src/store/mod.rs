@@ -17,8 +17,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -134,30 +132,6 @@ impl Lock {
 
     /// Nobody else may open it: whoever can may hold it for ever.
     fn file(folders: &Folders) -> Result<(PathBuf, File), StoreError> {
-        let (path, file) = Self::open(folders)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| StoreError::io(&path, error))?;
-        Ok(Self { _file: file })
-    }
-
-    /// The same, but for so long at most.
-    pub fn take_within(folders: &Folders, wait: Duration) -> Result<Self, StoreError> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        let (path, file) = Self::open(folders)?;
-        let deadline = Instant::now() + wait;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(PAUSE),
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(StoreError::Busy { path, seconds: wait.as_secs() });
-                }
-                Err(error) => return Err(StoreError::io(&path, error)),
-            }
-        }
-    }
-
-    fn open(folders: &Folders) -> Result<(PathBuf, File), StoreError> {
         files::create_folder(&folders.run)?;
         let path = folders.run.join("lock");
         let fail = |error| StoreError::io(&path, error);
@@ -169,7 +143,6 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(fail)?;
-            .map_err(|error| StoreError::io(&path, error))?;
         Ok((path, file))
     }
 }
