@@ -12,7 +12,9 @@ use super::{EngineError, fail_open};
 use crate::compile::Image;
 use crate::datapath::{Datapath, FlowSpec, LimitSpec, PortSpec, Prepared, Recheck, Retired};
 use crate::policy::{Gate, LimitKey, Measure, Policy, Rate, Rule, RuleKind};
-use crate::store::{Applied, Binding, Folders, PortState, RuleState, StoreError};
+use crate::store::{
+    Applied, Binding, Folders, PortAction, PortChange, PortState, RuleState, StoreError,
+};
 
 /// A port whose next policy is written, and not yet in force.
 pub(super) struct Ready {
@@ -125,6 +127,11 @@ impl Batch {
         Ok(())
     }
 
+    /// What is about to change, for the journal.
+    pub(super) fn changes(&self) -> Vec<PortChange> {
+        self.ready.iter().map(Ready::change).collect()
+    }
+
     /// Takes everything back.
     pub(super) fn abandon(self, datapath: &mut Datapath, folders: &Folders) -> Result<(), StoreError> {
         let mut outcome = Ok(());
@@ -216,6 +223,24 @@ fn check_room(datapath: &Datapath, record: Option<&PortRecord>, places: u32) -> 
 }
 
 impl Ready {
+    fn change(&self) -> PortChange {
+        let action = match self.state.applied.as_slice() {
+            [was, next] if was.binding == next.binding => PortAction::Updated,
+            [was, next] => PortAction::Rebound {
+                was: Box::new(was.binding.clone()),
+                binding: Box::new(next.binding.clone()),
+            },
+            [next] => PortAction::Attached { binding: Box::new(next.binding.clone()) },
+            _ => PortAction::Updated,
+        };
+        PortChange {
+            port: self.state.name.clone(),
+            ifindex: self.state.ifindex,
+            record: Some(self.prepared.record().generation),
+            action,
+        }
+    }
+
     /// Takes the port back that was not published, or is not any more.
     pub(super) fn restore(&self, folders: &Folders) -> Result<(), StoreError> {
         restore(&self.before, self.replaces, folders)

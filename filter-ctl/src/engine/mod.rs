@@ -11,6 +11,7 @@ mod compiled;
 mod detach;
 mod explain;
 mod flows;
+mod history;
 mod import;
 mod learning;
 mod planned;
@@ -26,7 +27,9 @@ use crate::compile::CompileError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions};
 use crate::netdev::{self, Interfaces};
 use crate::resolve::ResolveError;
-use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, StoreError, load_timeouts};
+use crate::store::{
+    Author, Binding, Fail, Folders, History, KEPT, Lock, PortState, Profiles, Sets, StoreError, load_timeouts,
+};
 
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
@@ -103,6 +106,9 @@ pub struct Engine {
     options: LoadOptions,
     namespace: u64,
     old_flows: OldFlows,
+    author: Author,
+    keep: u64,
+    history: Option<History>,
     _lock: Lock,
 }
 
@@ -112,7 +118,17 @@ impl Engine {
         let lock = Lock::take(&folders)?;
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-        Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })
+        Ok(Self {
+            folders,
+            profiles,
+            options,
+            namespace,
+            old_flows: OldFlows::default(),
+            author: Author::of_process(),
+            keep: KEPT,
+            history: None,
+            _lock: lock,
+        })
     }
 
     /// Says what becomes of connections when policies change.
