@@ -9,10 +9,11 @@ use filter_common::Direction;
 use crate::datapath::{FlowSpec, LogLevel};
 use crate::engine::OldFlows;
 use crate::model::{IpNetwork, Learn, Mode};
-use crate::store::{Binding, Fail, Pickup};
+use crate::store::{Binding, Fail, KEPT, Pickup};
 use crate::xml::Reading;
 
 use super::flows::FlowsArgs;
+use super::history::LogArgs;
 use super::sets::SetCommand;
 use super::timeouts::TimeoutsCommand;
 use super::virsh::Virsh;
@@ -37,6 +38,13 @@ pub struct Cli {
     /// Give it together with --root: a folder of pins belongs to one state.
     #[arg(long, global = true, value_name = "DIR", env = "FILTER_CTL_BPFFS")]
     pub bpffs: Option<PathBuf>,
+    /// Go on only if the last change of the configured state has this number (see `log`), for commands that change it.
+    #[arg(long, global = true, value_name = "N")]
+    pub if_generation: Option<u64>,
+    /// Keep so many changes in the journal, and the texts they need.
+    #[arg(long, global = true, value_name = "COUNT", env = "FILTER_CTL_KEEP_GENERATIONS", hide = true,
+          default_value_t = KEPT, value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_generations: u64,
     /// Print JSON for programs, not text for people.
     #[arg(long, global = true)]
     pub json: bool,
@@ -301,6 +309,31 @@ pub enum Command {
         /// What is done.
         #[command(subcommand)]
         command: SetCommand,
+    },
+    /// Show what was changed, by whom and when: profiles, ports, timeouts, and which sets there are.
+    Log(LogArgs),
+    /// Configure again what was configured behind an earlier change, all of it or nothing.
+    ///
+    /// Goes back to the profiles and timeouts of then, and holds ports that are attached now and were then to what they
+    /// were held to. Ports that were not attached then stay attached, and are named. It is a change of its own, and can be
+    /// gone back behind. What is in sets stays.
+    Rollback {
+        /// The change, as `log` shows it; 0 is before the first.
+        generation: u64,
+        /// Say what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Put the last good text of a profile back whose file is damaged.
+    RestoreProfile {
+        /// The profile's name.
+        name: String,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Compile profiles, attach nothing, and say what came out: nodes, memory, steps.
     ///
@@ -590,5 +623,29 @@ impl ExplainArgs {
         let port =
             PortArgs { mode: self.mode, fail: Fail::Closed, pickup: self.pickup, ..PortArgs::default() };
         binding(&self.profiles, &guest, port)
+    }
+}
+
+impl Command {
+    /// Whether it takes the lock, and may change what is configured or in force.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::List
+            | Self::Dumpxml { .. }
+            | Self::Validate { .. }
+            | Self::Ports
+            | Self::BindingList
+            | Self::BindingDumpxml { .. }
+            | Self::Stats { .. }
+            | Self::Log(_)
+            | Self::Compile(_)
+            | Self::KernelLog { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. }
+            | Self::Virsh(Virsh::List | Virsh::Dumpxml(_) | Virsh::BindingList | Virsh::BindingDumpxml(_)) => {
+                false
+            }
+            _ => true,
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::failure::{Failure, INVALID, USAGE};
 use super::progress::Progress;
 use super::{Context, binding_lines, show};
 use crate::datapath::{Datapath, LoadOptions, LogLevel};
-use crate::engine::{self, Attached, EngineError, PortView, Warning};
+use crate::engine::{self, Attached, Engine, EngineError, PortView, Warning};
 use crate::store::Binding;
 use crate::xml::{self, Reading, filter_binding};
 
@@ -42,28 +42,31 @@ impl Context {
         let mut engine = self.engine_with(options)?.with_old_flows(change.flows);
         if let ([_], [(port, binding)]) = (ports, bindings.as_slice()) {
             let attached = engine.attach(port, binding.clone()).map_err(|error| self.failure(&error))?;
-            return self.print(&attached, || show::attached(&attached));
+            return self.print_changed(&engine, &attached, || show::attached(&attached));
         }
         let mut progress = Progress::new("ports attached");
         let attached = engine.attach_all(bindings, &mut |done, total| progress.show(done, total));
         drop(progress);
         let attached = attached.map_err(|error| self.failure(&error))?;
-        self.print(&attached, || attached.iter().map(show::attached).collect())
+        self.print_changed(&engine, &attached, || attached.iter().map(show::attached).collect())
     }
 
     pub(super) fn detach(&self, ports: &[String]) -> Result<(), Failure> {
-        self.engine()?.detach(ports).map_err(|error| self.failure(&error))?;
+        let mut engine = self.engine()?;
+        engine.detach(ports).map_err(|error| self.failure(&error))?;
         let text = || ports.iter().map(|port| format!("{port} is not filtered any more\n")).collect();
         if let [port] = ports {
-            return self.print(&json!({ "detached": port }), text);
+            return self.print_changed(&engine, &json!({ "detached": port }), text);
         }
         let detached: Vec<_> = ports.iter().map(|port| json!({ "detached": port })).collect();
-        self.print(&detached, text)
+        self.print_changed(&engine, &detached, text)
     }
 
     /// Detaches one port.
-    pub(super) fn detached(&self, port: &str) -> Result<(), Failure> {
-        self.engine()?.detach(&[port.to_owned()]).map_err(|error| self.failure(&error))
+    pub(super) fn detached(&self, port: &str) -> Result<Engine, Failure> {
+        let mut engine = self.engine()?;
+        engine.detach(&[port.to_owned()]).map_err(|error| self.failure(&error))?;
+        Ok(engine)
     }
 
     pub(super) fn ports(&self) -> Result<(), Failure> {
@@ -86,28 +89,36 @@ impl Context {
         reading: Reading,
         port: PortArgs,
     ) -> Result<(), Failure> {
-        let attached = self.bound(file, reading, port)?;
-        self.print(&attached, || show::attached(&attached))
+        let (attached, engine) = self.bound(file, reading, port)?;
+        self.print_changed(&engine, &attached, || show::attached(&attached))
     }
 
     /// Puts a document's binding in force.
-    pub(super) fn bound(&self, file: &Path, reading: Reading, port: PortArgs) -> Result<Attached, Failure> {
+    pub(super) fn bound(
+        &self,
+        file: &Path,
+        reading: Reading,
+        port: PortArgs,
+    ) -> Result<(Attached, Engine), Failure> {
         let text = xml::read_profile_file(file)?;
         let parsed = filter_binding::parse(&text, reading)
             .map_err(|error| Failure::new(INVALID, error.in_file(file).to_string()))?;
         let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
         self.warn(file, &warnings);
         let binding = engine::of_document(&parsed.binding, port.binding());
+        let mut engine = self.engine()?;
         let mut attached =
-            self.engine()?.attach_new(&parsed.binding.port, binding).map_err(|error| self.failure(&error))?;
+            engine.attach_new(&parsed.binding.port, binding).map_err(|error| self.failure(&error))?;
         attached.warnings = warnings;
-        Ok(attached)
+        Ok((attached, engine))
     }
 
     pub(super) fn binding_delete(&self, port: &str) -> Result<(), Failure> {
-        self.detached(port)?;
+        let engine = self.detached(port)?;
         let deleted = json!({ "deleted": port });
-        self.print(&deleted, || format!("the binding of {port} is deleted; it is not filtered any more\n"))
+        self.print_changed(&engine, &deleted, || {
+            format!("the binding of {port} is deleted; it is not filtered any more\n")
+        })
     }
 
     pub(super) fn binding_list(&self) -> Result<(), Failure> {

@@ -23,11 +23,9 @@ impl Context {
             return Err(Failure::new(INVALID, format!("{}: there is no file *.xml in it", folder.display())));
         }
         let candidates = files.into_iter().map(|file| candidate(file, reading)).collect();
-        let import = self
-            .engine()?
-            .with_old_flows(change.flows)
-            .import(candidates, reading, keep_going, dry_run)
-            .map_err(|error| self.failure(&error))?;
+        let mut engine = self.engine()?.with_old_flows(change.flows);
+        let import =
+            engine.import(candidates, reading, keep_going, dry_run).map_err(|error| self.failure(&error))?;
         let summary = Summary::of(&import);
         let value = json!({
             "done": import.done,
@@ -38,7 +36,7 @@ impl Context {
             "files": import.files,
             "ports": import.ports,
         });
-        self.print(&value, || text(&import, &summary, dry_run))?;
+        self.print_changed(&engine, &value, || text(&import, &summary, dry_run))?;
         if summary.left == 0 {
             return Ok(());
         }

@@ -7,6 +7,7 @@ mod edit;
 mod failure;
 mod flows;
 mod frames;
+mod history;
 mod import;
 mod profiles;
 mod progress;
@@ -28,7 +29,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
 use args::{Cli, Command, CompileArgs, ExplainArgs};
-use failure::{CHECK, Failure, INVALID, NOT_FOUND};
+use failure::{CHECK, Failure, INVALID, NOT_FOUND, USAGE};
 
 use crate::datapath::{Datapath, DatapathError, LoadOptions};
 use crate::engine::{self, Engine, EngineError, Explainer};
@@ -64,8 +65,15 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let context =
-        Context { folders: Folders::new(cli.root.as_deref(), cli.bpffs.as_deref()), json: cli.json };
+    let context = Context {
+        folders: Folders::new(cli.root.as_deref(), cli.bpffs.as_deref()),
+        json: cli.json,
+        if_generation: cli.if_generation,
+        keep_generations: cli.keep_generations,
+    };
+    if cli.if_generation.is_some() && !cli.command.changes() {
+        return Err(Failure::new(USAGE, "--if-generation is for commands that change what is configured"));
+    }
     match cli.command {
         Command::Define { file, reading, change } => context.define(&file, reading.reading(), change),
         Command::Undefine { name } => context.undefine(&name),
@@ -96,6 +104,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
         Command::Set { command } => context.set(command),
         Command::Flows(args) => context.flows(args),
+        Command::Log(args) => context.log(&args),
+        Command::Rollback { generation, dry_run, change } => context.roll_back(generation, dry_run, change),
+        Command::RestoreProfile { name, change } => context.restore_profile(&name, change),
         Command::Timeouts { command } => context.timeouts(command),
         Command::Virsh(command) => virsh::run(&context, &command),
         Command::Compile(args) => context.compile(&args),
@@ -121,6 +132,9 @@ fn say(text: &str) {
 struct Context {
     folders: Folders,
     json: bool,
+    /// Changes are made only if this is the last one.
+    if_generation: Option<u64>,
+    keep_generations: u64,
 }
 
 impl Context {
@@ -129,7 +143,41 @@ impl Context {
     }
 
     fn engine_with(&self, options: LoadOptions) -> Result<Engine, Failure> {
-        Engine::open(self.folders.clone(), options).map_err(|error| self.failure(&error))
+        let engine = Engine::open(self.folders.clone(), options)
+            .map(|engine| engine.with_kept_generations(self.keep_generations));
+        let engine = match self.if_generation {
+            Some(expected) => engine.and_then(|engine| engine.if_generation(expected)),
+            None => engine,
+        };
+        engine.map_err(|error| self.failure(&error))
+    }
+
+    /// Prints what a change came to; in JSON with the generation that the store has now.
+    fn print_changed(
+        &self,
+        engine: &Engine,
+        value: &impl serde::Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if !self.json {
+            for note in engine.notes() {
+                eprintln!("filter-ctl: {note}");
+            }
+            return self.print(value, text);
+        }
+        let generation = engine.generation().map_err(|error| self.failure(&error))?;
+        let wrong = |error: serde_json::Error| Failure::new(1, error.to_string());
+        let mut value = serde_json::to_value(value).map_err(wrong)?;
+        let mark = |value: &mut serde_json::Value| {
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("generation".to_owned(), json!(generation));
+            }
+        };
+        match &mut value {
+            serde_json::Value::Array(results) => results.iter_mut().for_each(mark),
+            result => mark(result),
+        }
+        self.print(&value, text)
     }
 
     fn profiles(&self) -> Result<Profiles, Failure> {

@@ -18,8 +18,8 @@ type Put<T> = fn(&mut Engine, Profile, Reading) -> Result<T, EngineError>;
 
 impl Context {
     pub(super) fn define(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
-        let defined = self.defined(file, reading, change)?;
-        self.print(&defined, || show::defined(&defined))
+        let (defined, engine) = self.defined(file, reading, change)?;
+        self.print_changed(&engine, &defined, || show::defined(&defined))
     }
 
     pub(super) fn defined(
@@ -27,27 +27,27 @@ impl Context {
         file: &Path,
         reading: Reading,
         change: ChangeArgs,
-    ) -> Result<Defined, Failure> {
-        let (mut defined, warnings) = self.put(file, (reading, change), Engine::define)?;
+    ) -> Result<(Defined, Engine), Failure> {
+        let (mut defined, warnings, engine) = self.put(file, (reading, change), Engine::define)?;
         self.warn_more(file, warnings, &mut defined.updated.warnings);
-        Ok(defined)
+        Ok((defined, engine))
     }
 
     pub(super) fn create(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
-        let (mut defined, warnings) = self.put(file, (reading, change), Engine::create)?;
+        let (mut defined, warnings, engine) = self.put(file, (reading, change), Engine::create)?;
         self.warn_more(file, warnings, &mut defined.updated.warnings);
         let Updated { profile, warnings, .. } = defined.updated;
         let mut value = json!({ "created": profile });
         if !warnings.is_empty() {
             value["warnings"] = json!(warnings);
         }
-        self.print(&value, || format!("{profile} is created\n"))
+        self.print_changed(&engine, &value, || format!("{profile} is created\n"))
     }
 
     pub(super) fn update(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
-        let (mut updated, warnings) = self.put(file, (reading, change), Engine::update)?;
+        let (mut updated, warnings, engine) = self.put(file, (reading, change), Engine::update)?;
         self.warn_more(file, warnings, &mut updated.warnings);
-        self.print(&updated, || show::updated(&updated))
+        self.print_changed(&engine, &updated, || show::updated(&updated))
     }
 
     /// Reads a profile and does this with it. Gives what reading it warned of, which is told already.
@@ -56,14 +56,15 @@ impl Context {
         file: &Path,
         (reading, change): (Reading, ChangeArgs),
         put: Put<T>,
-    ) -> Result<(T, Vec<Warning>), Failure> {
+    ) -> Result<(T, Vec<Warning>, Engine), Failure> {
         let parsed = xml::read_profile_with(file, reading)?;
         let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
         self.warn(file, &warnings);
         let name = parsed.profile.name.clone();
-        let done = put(&mut self.engine()?.with_old_flows(change.flows), parsed.profile, reading)
+        let mut engine = self.engine()?.with_old_flows(change.flows);
+        let done = put(&mut engine, parsed.profile, reading)
             .map_err(|error| self.failure_in(&error, file, &name))?;
-        Ok((done, warnings))
+        Ok((done, warnings, engine))
     }
 
     /// Tells of `more`, and puts the warnings before them.
@@ -84,23 +85,28 @@ impl Context {
 
     pub(super) fn create_from(&self, name: &str, new: &str) -> Result<(), Failure> {
         let (name, new) = (profile_name(name)?, profile_name(new)?);
-        self.engine()?.create_from(&name, new.clone()).map_err(|error| self.failure(&error))?;
-        self.print(&json!({ "created": new.as_str() }), || format!("{new} is created from {name}\n"))
+        let mut engine = self.engine()?;
+        engine.create_from(&name, new.clone()).map_err(|error| self.failure(&error))?;
+        self.print_changed(&engine, &json!({ "created": new.as_str() }), || {
+            format!("{new} is created from {name}\n")
+        })
     }
 
     pub(super) fn destroy(&self, name: &str) -> Result<(), Failure> {
-        let Removed { profile, ports, .. } = self.removed(name, Referred::Refuse)?;
-        self.print(&json!({ "destroyed": profile, "ports": ports }), || format!("{profile} is destroyed\n"))
+        let (Removed { profile, ports, .. }, engine) = self.removed(name, Referred::Refuse)?;
+        self.print_changed(&engine, &json!({ "destroyed": profile, "ports": ports }), || {
+            format!("{profile} is destroyed\n")
+        })
     }
 
     pub(super) fn undefine(&self, name: &str) -> Result<(), Failure> {
-        let Removed { profile, ports, referrers } = self.removed(name, Referred::Remove)?;
+        let (Removed { profile, ports, referrers }, engine) = self.removed(name, Referred::Remove)?;
         let value = json!({ "undefined": profile, "ports": ports, "referrers": referrers });
-        self.print(&value, || format!("{profile} is undefined\n"))
+        self.print_changed(&engine, &value, || format!("{profile} is undefined\n"))
     }
 
     /// Removes a profile, and tells who refers to nothing now.
-    pub(super) fn removed(&self, name: &str, referred: Referred) -> Result<Removed, Failure> {
+    pub(super) fn removed(&self, name: &str, referred: Referred) -> Result<(Removed, Engine), Failure> {
         let mut engine = self.engine()?;
         let name = found(engine.profiles(), name)?.name.clone();
         let removed = engine.remove(&name, referred).map_err(|error| self.failure(&error))?;
@@ -110,13 +116,18 @@ impl Context {
                 removed.referrers.join(", ")
             );
         }
-        Ok(removed)
+        Ok((removed, engine))
     }
 
     pub(super) fn list(&self) -> Result<(), Failure> {
         let profiles = self.profiles()?;
         for (path, problem) in profiles.broken() {
-            eprintln!("filter-ctl: {}:{problem}", path.display());
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            eprintln!(
+                "filter-ctl: {}:{problem}; its ports keep what is in force. `filter-ctl restore-profile {name}` puts its last \
+                 good text back",
+                path.display()
+            );
         }
         let list: Vec<_> = profiles
             .iter()
@@ -161,8 +172,8 @@ impl Context {
     }
 
     pub(super) fn edit(&self, name: &str, reading: ReadingArgs, change: ChangeArgs) -> Result<(), Failure> {
-        if let Some(updated) = self.edited(name, reading, change)? {
-            return self.print(&updated, || show::updated(&updated));
+        if let Some((updated, engine)) = self.edited(name, reading, change)? {
+            return self.print_changed(&engine, &updated, || show::updated(&updated));
         }
         let name = found(&self.profiles()?, name)?.name.to_string();
         self.print(&json!({ "profile": name, "ports": [] }), || format!("{name} is unchanged\n"))
@@ -174,7 +185,7 @@ impl Context {
         name: &str,
         reading: ReadingArgs,
         change: ChangeArgs,
-    ) -> Result<Option<Updated>, Failure> {
+    ) -> Result<Option<(Updated, Engine)>, Failure> {
         let profiles = self.profiles()?;
         let profile = found(&profiles, name)?;
         let name = &profile.name;
@@ -189,9 +200,9 @@ impl Context {
                 );
                 return Err(Failure::new(INVALID, message));
             }
-            let (mut updated, warnings) = self.put(file, (reading, change), Engine::update)?;
+            let (mut updated, warnings, engine) = self.put(file, (reading, change), Engine::update)?;
             self.warn_more(file, warnings, &mut updated.warnings);
-            Ok(updated)
+            Ok((updated, engine))
         })
     }
 
@@ -264,7 +275,7 @@ pub fn add_folder(profiles: &mut Profiles, folder: &Path) -> Result<(), Failure>
     Ok(())
 }
 
-fn profile_name(text: &str) -> Result<ProfileName, Failure> {
+pub fn profile_name(text: &str) -> Result<ProfileName, Failure> {
     text.parse().map_err(|error: ValueError| Failure::new(INVALID, format!("profile name: {error}")))
 }
 

@@ -91,12 +91,16 @@ impl Context {
     pub(super) fn set(&self, command: SetCommand) -> Result<(), Failure> {
         match command {
             SetCommand::Create { name, kind } => {
-                let made = self.engine()?.create_set(&name, kind).map_err(|error| self.failure(&error))?;
-                self.print(&made, || format!("set {name} is made, of type {kind}\n"))
+                let mut engine = self.engine()?;
+                let made = engine.create_set(&name, kind).map_err(|error| self.failure(&error))?;
+                self.print_changed(&engine, &made, || format!("set {name} is made, of type {kind}\n"))
             }
             SetCommand::Destroy { name } => {
-                self.engine()?.destroy_set(&name).map_err(|error| self.failure(&error))?;
-                self.print(&json!({ "name": name.as_str() }), || format!("set {name} is removed\n"))
+                let mut engine = self.engine()?;
+                engine.destroy_set(&name).map_err(|error| self.failure(&error))?;
+                self.print_changed(&engine, &json!({ "name": name.as_str() }), || {
+                    format!("set {name} is removed\n")
+                })
             }
             SetCommand::Add { name, entry } => {
                 let mut engine = self.engine()?;

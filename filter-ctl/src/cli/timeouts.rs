@@ -37,17 +37,22 @@ fn change(text: &str) -> Result<(Timeout, u32), String> {
 
 impl Context {
     pub(super) fn timeouts(&self, command: Option<TimeoutsCommand>) -> Result<(), Failure> {
-        let timeouts = match command.unwrap_or(TimeoutsCommand::Show) {
-            TimeoutsCommand::Show => engine::timeouts(&self.folders),
-            TimeoutsCommand::Set { changes } => self.engine()?.set_timeouts(&changes),
-            TimeoutsCommand::Reset => self.engine()?.reset_timeouts(),
+        let command = command.unwrap_or(TimeoutsCommand::Show);
+        let mut engine = None;
+        if !matches!(command, TimeoutsCommand::Show) {
+            engine = Some(self.engine()?);
+        }
+        let timeouts = match (command, &mut engine) {
+            (TimeoutsCommand::Set { changes }, Some(engine)) => engine.set_timeouts(&changes),
+            (TimeoutsCommand::Reset, Some(engine)) => engine.reset_timeouts(),
+            _ => engine::timeouts(&self.folders),
         };
         let timeouts = timeouts.map_err(|error| self.failure(&error))?;
         let values: Map<String, Value> = Timeout::ALL
             .iter()
             .map(|&timeout| (timeout.name().to_owned(), json!(timeouts.get(timeout))))
             .collect();
-        self.print(&values, || {
+        let text = || {
             let mut table = Table::new(&["TIMEOUT", ">SECONDS", ">DEFAULT"]);
             for &timeout in Timeout::ALL {
                 let (seconds, default) = (timeouts.get(timeout), timeout.default_seconds());
@@ -55,6 +60,10 @@ impl Context {
                 table.row([timeout.to_string(), seconds.to_string(), default]);
             }
             table.to_string()
-        })
+        };
+        match &engine {
+            Some(engine) => self.print_changed(engine, &values, text),
+            None => self.print(&values, text),
+        }
     }
 }

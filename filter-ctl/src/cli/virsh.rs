@@ -117,21 +117,25 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let shown = file.display();
             let heading = format!("Failed to define network filter from {shown}");
             readable(file)?;
-            let defined = context
+            let (defined, engine) = context
                 .defined(file, document.reading().reading(), ChangeArgs::default())
                 .map_err(under(heading))?;
             let name = &defined.updated.profile;
-            context.print(&defined, || format!("Network filter {name} defined from {shown}\n\n"))
+            context.print_changed(&engine, &defined, || {
+                format!("Network filter {name} defined from {shown}\n\n")
+            })
         }
         Virsh::Undefine(filter) => {
             let text = filter.text();
             let name = known(context, text)?.name;
-            let removed = context
+            let (removed, engine) = context
                 .removed(name.as_str(), Referred::Remove)
                 .map_err(under(format!("Failed to undefine network filter {text}")))?;
-            context.print(&json!({ "undefined": removed.profile, "ports": removed.ports }), || {
-                format!("Network filter {text} undefined\n\n")
-            })
+            context.print_changed(
+                &engine,
+                &json!({ "undefined": removed.profile, "ports": removed.ports }),
+                || format!("Network filter {text} undefined\n\n"),
+            )
         }
         Virsh::List => {
             let profiles = context.profiles().map_err(under("Failed to list network filters".to_owned()))?;
@@ -167,17 +171,19 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let file = document.path();
             let shown = file.display();
             readable(file)?;
-            let attached = context
-                .bound(file, document.reading().reading(), PortArgs::default())
-                .map_err(under(format!("Failed to create network filter from {shown}")))?;
-            context.print(&attached, || {
+            let (attached, engine) =
+                context
+                    .bound(file, document.reading().reading(), PortArgs::default())
+                    .map_err(under(format!("Failed to create network filter from {shown}")))?;
+            context.print_changed(&engine, &attached, || {
                 format!("Network filter binding on {} created from {shown}\n\n", attached.port)
             })
         }
         Virsh::BindingDelete(port) => {
             let port = port.text();
-            context.detached(port).map_err(under(format!("failed to get nwfilter binding '{port}'")))?;
-            context.print(&json!({ "deleted": port }), || {
+            let engine =
+                context.detached(port).map_err(under(format!("failed to get nwfilter binding '{port}'")))?;
+            context.print_changed(&engine, &json!({ "deleted": port }), || {
                 format!("Network filter binding on {port} deleted\n\n")
             })
         }

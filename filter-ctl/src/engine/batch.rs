@@ -12,9 +12,7 @@ use super::{EngineError, fail_open};
 use crate::compile::Image;
 use crate::datapath::{Datapath, FlowSpec, LimitSpec, PortSpec, Prepared, Recheck, Retired};
 use crate::policy::{Gate, LimitKey, Measure, Policy, Rate, Rule, RuleKind};
-use crate::store::{
-    Applied, Binding, Folders, PortAction, PortChange, PortState, RuleState, StoreError,
-};
+use crate::store::{Applied, Binding, Folders, PortAction, PortChange, PortState, RuleState, StoreError};
 
 /// A port whose next policy is written, and not yet in force.
 pub(super) struct Ready {

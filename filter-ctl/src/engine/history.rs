@@ -99,9 +99,8 @@ impl Engine {
         }
         entry.ports = planned.ports;
         entry.sets = planned.sets;
-        entry.timeouts = planned
-            .timeouts
-            .map(|after| TimeoutsChange { before: history.known().timeouts.clone(), after });
+        entry.timeouts =
+            planned.timeouts.map(|after| TimeoutsChange { before: history.known().timeouts.clone(), after });
         Ok(history.begin(entry)?)
     }
 
@@ -137,12 +136,12 @@ impl Engine {
         }
         let (heads, _) = Sets::new(&self.folders.sets).heads()?;
         let there: BTreeSet<String> = heads.keys().map(ToString::to_string).collect();
-        done.sets
-            .retain(|change| keep(there.contains(&change.name) == change.made, &change.name, &mut unfinished));
+        done.sets.retain(|change| {
+            keep(there.contains(&change.name) == change.made, &change.name, &mut unfinished)
+        });
         if !done.ports.is_empty() {
             // In another run of the machine, or without programs, there is no port.
-            let datapath =
-                if done.boot == boot() { Datapath::look_at(&self.folders.bpffs)? } else { None };
+            let datapath = if done.boot == boot() { Datapath::look_at(&self.folders.bpffs)? } else { None };
             let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
             done.ports.retain(|change| {
                 let is_done =

@@ -14,8 +14,10 @@ mod flows;
 mod history;
 mod import;
 mod learning;
+mod log;
 mod planned;
 mod profiles;
+mod rollback;
 mod sets;
 mod view;
 mod warning;
@@ -40,7 +42,9 @@ pub use flows::{
     export_flows, flow_summary, flows, timeouts,
 };
 pub use import::{Candidate, Difference, Fate, Import, Imported};
+pub use log::{Log, LogEntry, LogFilter, TextChange, log, log_entry};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
+pub use rollback::RolledBack;
 pub use sets::{SetChanged, SetView, set_members, sets};
 pub use view::{AnswerCount, Counted, GuardCount, PortStats, PortView, Status, ports, stats};
 pub use warning::Warning;

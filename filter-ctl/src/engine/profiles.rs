@@ -225,8 +225,7 @@ impl Engine {
         };
         let mut unreadable = self.finish_what_was_begun(datapath)?;
         let mut batch = Batch::new(self.old_flows);
-        let prepared =
-            self.prepare_all(datapath, (changed, bindings), &users, &mut batch, &mut unreadable);
+        let prepared = self.prepare_all(datapath, (changed, bindings), &users, &mut batch, &mut unreadable);
         let begun = prepared.and_then(|()| {
             planned.ports = batch.changes();
             self.begin(planned)
@@ -247,6 +246,31 @@ impl Engine {
         });
         let connections = self.finish(connections)?;
         Ok((names, connections))
+    }
+
+    /// Resolves and compiles what [`Engine::change_with`] would, and gives the ports that it would change.
+    pub(super) fn try_change(
+        &self,
+        planned: &history::Planned,
+        bindings: &BTreeMap<u32, Binding>,
+        changed: &Profiles,
+    ) -> Result<Vec<String>, EngineError> {
+        let names: Vec<ProfileName> = planned.profiles.iter().map(|(name, _)| name.clone()).collect();
+        let ports = self.all_ports(None)?;
+        let used: Vec<u32> = users_of(changed, &names, &ports).map(|port| port.ifindex).collect();
+        let mut planner = Planner::new(changed);
+        let mut touched = Vec::new();
+        for port in &ports {
+            let other = bindings.get(&port.ifindex);
+            let Some(current) =
+                port.applied.last().filter(|_| other.is_some() || used.contains(&port.ifindex))
+            else {
+                continue;
+            };
+            planner.plan(other.unwrap_or(&current.binding)).map_err(|error| error.of_port(&port.name))?;
+            touched.push(port.name.clone());
+        }
+        Ok(touched)
     }
 
     fn prepare_all(

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 pub use history::{
-    Actual, Author, Digest, Entry, History, KEPT, Objects, Past, PortAction, PortChange, ProfileChange, SetChange,
-    State, TimeoutsChange, Was, boot, last_generation,
+    Actual, Author, Digest, Entry, History, KEPT, Objects, Past, PortAction, PortChange, ProfileChange,
+    SetChange, State, TimeoutsChange, Was, boot, last_generation,
 };
 pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
 pub use ports::{Applied, Binding, Fail, Owner, Pickup, PortState, RuleState};

@@ -8,7 +8,7 @@ mod timeouts;
 mod transfer;
 mod view;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use filter::{FlowFilter, StageName};
 pub use timeouts::timeouts;
@@ -31,7 +31,7 @@ pub enum OldFlows {
 }
 
 /// What became of the connections of a port that got another policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowsChanged {
     /// The port.
     pub port: String,
@@ -40,7 +40,7 @@ pub struct FlowsChanged {
     /// Connections that do not, because the policy would not let them begin.
     pub cut: usize,
     /// Connections that do not because the new table had no room for them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: usize,
 }
 
@@ -50,14 +50,14 @@ const fn is_zero(count: &usize) -> bool {
 }
 
 /// The same of all ports that a change concerned.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// Connections that go on.
     pub kept: usize,
     /// Connections that do not, because the policy would not let them begin.
     pub cut: usize,
     /// Connections that do not because a new table had no room for them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: usize,
     /// Port by port; only ports that followed any.
     pub ports: Vec<FlowsChanged>,
