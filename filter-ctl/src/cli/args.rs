@@ -100,6 +100,9 @@ pub enum Command {
         /// What becomes of connections.
         #[command(flatten)]
         change: ChangeArgs,
+        /// Say what would change, as `diff` does, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Remove a profile that no port uses, even if others refer to it.
     ///
@@ -153,6 +156,9 @@ pub enum Command {
         /// What becomes of connections.
         #[command(flatten)]
         change: ChangeArgs,
+        /// Say what would change, as `diff` does, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Change a profile in $EDITOR.
     ///
@@ -309,6 +315,22 @@ pub enum Command {
         /// What is done.
         #[command(subcommand)]
         command: SetCommand,
+    },
+    /// Say what a change of profiles would change: rules, ports, connections, and whether there is room.
+    ///
+    /// A file is compared with the profile of its name, and what would become of ports and connections is what `update`
+    /// would make of them. A name stands for a profile whose file was changed by hand: what it says is compared with what
+    /// the journal has of it. Takes no lock and changes nothing.
+    Diff {
+        /// Files of profiles, or names of profiles.
+        #[arg(value_name = "FILE|NAME", required = true)]
+        profiles: Vec<String>,
+        /// How files are read.
+        #[command(flatten)]
+        reading: ReadingArgs,
+        /// What would become of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Show what was changed, by whom and when: profiles, ports, timeouts, and which sets there are.
     Log(LogArgs),
@@ -638,6 +660,7 @@ impl Command {
             | Self::BindingDumpxml { .. }
             | Self::Stats { .. }
             | Self::Log(_)
+            | Self::Diff { .. }
             | Self::Compile(_)
             | Self::KernelLog { .. }
             | Self::Completions { .. }

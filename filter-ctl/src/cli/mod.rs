@@ -3,6 +3,7 @@
 mod args;
 mod binding_lines;
 mod bindings;
+mod diff;
 mod edit;
 mod failure;
 mod flows;
@@ -75,13 +76,19 @@ fn run(cli: Cli) -> Result<(), Failure> {
         return Err(Failure::new(USAGE, "--if-generation is for commands that change what is configured"));
     }
     match cli.command {
-        Command::Define { file, reading, change } => context.define(&file, reading.reading(), change),
+        Command::Define { file, reading, change, dry_run: true } => {
+            context.try_out(&file, reading.reading(), change, false)
+        }
+        Command::Update { file, reading, change, dry_run: true } => {
+            context.try_out(&file, reading.reading(), change, true)
+        }
+        Command::Define { file, reading, change, .. } => context.define(&file, reading.reading(), change),
         Command::Undefine { name } => context.undefine(&name),
         Command::Create { file, reading, change } => context.create(&file, reading.reading(), change),
         Command::Destroy { name } => context.destroy(&name),
         Command::List => context.list(),
         Command::Dumpxml { name, dialect, drop_snap } => context.dumpxml(&name, dialect, drop_snap),
-        Command::Update { file, reading, change } => context.update(&file, reading.reading(), change),
+        Command::Update { file, reading, change, .. } => context.update(&file, reading.reading(), change),
         Command::Edit { name, reading, change } => context.edit(&name, reading, change),
         Command::CreateFrom { name, new } => context.create_from(&name, &new),
         Command::Validate { files, profile_dir, reading } => {
@@ -104,6 +111,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stats { port, watch, all, expand } => context.stats(&port, watch, all, expand),
         Command::Set { command } => context.set(command),
         Command::Flows(args) => context.flows(args),
+        Command::Diff { profiles, reading, change } => context.diff(&profiles, reading.reading(), change),
         Command::Log(args) => context.log(&args),
         Command::Rollback { generation, dry_run, change } => context.roll_back(generation, dry_run, change),
         Command::RestoreProfile { name, change } => context.restore_profile(&name, change),

@@ -162,10 +162,14 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let edited = context
                 .edited(name.as_str(), lenient, ChangeArgs::default())
                 .map_err(under(format!("Failed to edit network filter {name}")))?;
-            let outcome = if edited.is_some() { "edited" } else { "not changed" };
-            context.print(&json!({ "profile": name.as_str(), "changed": edited.is_some() }), || {
-                format!("Network filter {name} XML configuration {outcome}.\n\n")
-            })
+            let changed = edited.is_some();
+            let outcome = if changed { "edited" } else { "not changed" };
+            let value = json!({ "profile": name.as_str(), "changed": changed });
+            let text = || format!("Network filter {name} XML configuration {outcome}.\n\n");
+            match &edited {
+                Some((_, engine)) => context.print_changed(engine, &value, text),
+                None => context.print(&value, text),
+            }
         }
         Virsh::BindingCreate(document) => {
             let file = document.path();

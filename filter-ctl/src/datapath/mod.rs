@@ -13,6 +13,7 @@ mod log;
 mod mapped;
 mod occupancy;
 mod pins;
+mod preview;
 mod publish;
 mod putter;
 mod run;

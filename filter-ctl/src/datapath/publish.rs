@@ -271,7 +271,7 @@ impl Datapath {
     }
 
     /// Where the nodes of an equal image already stand.
-    fn shared(&self, image: &Image, fingerprint: u64) -> Option<u32> {
+    pub(super) fn shared(&self, image: &Image, fingerprint: u64) -> Option<u32> {
         self.occupancy.graphs(fingerprint).find_map(|record| {
             let same = record.node_count as usize == image.nodes.len()
                 && (record.nodes..)
@@ -283,7 +283,7 @@ impl Datapath {
     }
 }
 
-fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u32) -> PortRecord {
+pub(super) fn record(spec: &PortSpec<'_>, fingerprint: u64, port: u32, nodes: u32, rules: u32) -> PortRecord {
     let mut record = PortRecord {
         policy: fingerprint,
         generation: spec.generation,

@@ -55,35 +55,15 @@ impl Batch {
         let shared = &planned.shared;
         let record = datapath.published_on(before.ifindex);
         let current = record.and_then(|record| before.of_generation(record.generation));
-        let counters = counters(&shared.policy.rules, current);
-        let generation = record.map_or(1, |record| record.generation.wrapping_add(1));
-        let (ip4, ip6) = planned.addresses();
-        let flows = FlowSpec {
-            places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
-            next_epoch: record.is_some() && self.old_flows != OldFlows::Keep,
-        };
         if self.old_flows != OldFlows::Cut && shared.image.tracked != 0 {
-            check_room(datapath, record.as_ref(), flows.places)?;
+            check_room(datapath, record.as_ref(), binding.flows_max.unwrap_or(FlowSpec::PLACES))?;
         }
-        let (names, limits) = limits(&shared.policy, current);
-        let spec = PortSpec {
-            ifindex: before.ifindex,
-            generation,
-            port: record.map(|record| record.port),
-            image: &shared.image,
-            counters: &counters,
-            flags: planned.flags,
-            fail_open: fail_open(&binding),
-            mac: planned.parameters.mac.map(|mac| mac.0),
-            ip4: &ip4,
-            ip6: &ip6,
-            limits: &limits,
-            flows,
-            answers: filter_common::answer::Rate::default(),
-            learning: planned.learning.record(),
-        };
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
-        let prepared = datapath.prepare_like(&spec, like)?;
+        let (prepared, names) =
+            with_spec(&before, record.as_ref(), planned, &binding, self.old_flows, |spec, names| {
+                datapath.prepare_like(spec, like).map(|prepared| (prepared, names))
+            })?;
+        let generation = prepared.record().generation;
         let rules = shared.policy.rules.iter().zip(prepared.counters()).map(rule_state).collect();
         let mut state = before.clone();
         state
@@ -202,8 +182,48 @@ pub(super) fn publish(
     Ok(Connections::of(changed.into_iter().map(|(_, changed)| changed).collect()))
 }
 
+/// Says what a port is to do with a policy, and what its limits are called.
+pub(super) fn with_spec<T>(
+    before: &PortState,
+    record: Option<&PortRecord>,
+    planned: &Planned,
+    binding: &Binding,
+    old_flows: OldFlows,
+    then: impl FnOnce(&PortSpec<'_>, Vec<String>) -> T,
+) -> T {
+    let shared = &planned.shared;
+    let current = record.and_then(|record| before.of_generation(record.generation));
+    let counters = counters(&shared.policy.rules, current);
+    let (ip4, ip6) = planned.addresses();
+    let (names, limits) = limits(&shared.policy, current);
+    let spec = PortSpec {
+        ifindex: before.ifindex,
+        generation: record.map_or(1, |record| record.generation.wrapping_add(1)),
+        port: record.map(|record| record.port),
+        image: &shared.image,
+        counters: &counters,
+        flags: planned.flags,
+        fail_open: fail_open(binding),
+        mac: planned.parameters.mac.map(|mac| mac.0),
+        ip4: &ip4,
+        ip6: &ip6,
+        limits: &limits,
+        flows: FlowSpec {
+            places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
+            next_epoch: record.is_some() && old_flows != OldFlows::Keep,
+        },
+        answers: filter_common::answer::Rate::default(),
+        learning: planned.learning.record(),
+    };
+    then(&spec, names)
+}
+
 /// Whether all connections of a port will fit into a table with so many places, with room to find places in.
-fn check_room(datapath: &Datapath, record: Option<&PortRecord>, places: u32) -> Result<(), EngineError> {
+pub(super) fn check_room(
+    datapath: &Datapath,
+    record: Option<&PortRecord>,
+    places: u32,
+) -> Result<(), EngineError> {
     let room = FlowSpec::room(places);
     let Some(record) = record.filter(|record| (record.flow_mask as usize + 1) * PLACES > room) else {
         return Ok(());

@@ -9,6 +9,7 @@ mod batch;
 mod bindings;
 mod compiled;
 mod detach;
+mod diff;
 mod explain;
 mod flows;
 mod history;
@@ -36,6 +37,7 @@ use crate::store::{
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
+pub use diff::{Diff, PortDiff, ProfileDiff, diff};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,

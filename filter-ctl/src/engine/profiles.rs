@@ -302,7 +302,7 @@ impl Engine {
 }
 
 /// Ports whose bindings lead to one of the profiles.
-fn users_of<'a>(
+pub(super) fn users_of<'a>(
     library: &'a dyn Library,
     names: &'a [ProfileName],
     ports: &'a [PortState],

@@ -1,13 +1,13 @@
 //! What was accepted and should be known.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::Location;
 use crate::xml;
 
 /// Something in a document that was accepted, and may not be what its author believes. Displayed as
 /// `line:column: warning: message`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// Line, from 1.
     pub line: u32,
@@ -16,8 +16,8 @@ pub struct Warning {
     /// What it is.
     pub message: String,
     /// Its kind, if libvirt reads something else than is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub defect: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defect: Option<String>,
 }
 
 impl Warning {
@@ -28,7 +28,10 @@ impl Warning {
 
 impl From<xml::Warning> for Warning {
     fn from(warning: xml::Warning) -> Self {
-        Self { defect: Some(warning.defect.as_str()), ..Self::new(warning.location, warning.message) }
+        Self {
+            defect: Some(warning.defect.as_str().to_owned()),
+            ..Self::new(warning.location, warning.message)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod compile;
 mod explain;
 mod faults;
 mod flows;
+mod history;
 mod import;
 mod learning;
 mod leases;
