@@ -27,7 +27,7 @@ fn record(operator: &Operator, port: &str) -> Option<u32> {
 }
 
 fn web(operator: &Operator, ports: &str) -> String {
-    operator.file("web.xml", no_ports("web", ports))
+    operator.file(&format!("web{ports}.xml"), no_ports("web", ports))
 }
 
 /// Whether a connection to this port of the peer can begin.
@@ -289,7 +289,7 @@ fn a_damaged_profile_leaves_its_ports_alone() {
         let message = operator.fails("restore-profile web", 1);
         assert!(message.contains("is missing"), "{message}");
         assert!(operator.ok("log 1").contains("is missing"));
-        assert_eq!(operator.json("log")["generation"], 4);
+        assert_eq!(operator.json("log")["generation"], 5);
         scene.comes_out("a datagram", &datagram(2));
     });
 }
@@ -319,7 +319,9 @@ fn a_journal_that_was_cut_or_damaged_goes_on() {
             assert_eq!(log["unsettled"]["generation"], 3);
         }
         // It was done, as the next command finds.
-        fs::write(&part, &text[..last + 4]).unwrap();
+        let mut torn = whole.clone();
+        torn[last + 4..].fill(b'\n');
+        fs::write(&part, &torn).unwrap();
         assert_eq!(operator.json("create-from web other")["generation"], 4);
         let log = operator.json("log");
         assert_eq!(log["entries"][1]["generation"], 3);
@@ -374,13 +376,13 @@ fn a_journal_tells_the_truth_of_commands_that_died() {
         let _scene = Scene::new();
         operator.ok(&format!("create {}", web(operator, "23")));
         operator.ok(&format!("attach {PORT} --profile web"));
-        let mut died = 0;
+        let (mut died, mut port) = (0, 1000);
         let mut said = [0; 2];
         for (round, calls) in ["fdatasync", "fsync", "rename", "pwrite64,write"]
             .into_iter()
             .flat_map(|calls| (1..14).map(move |n| (n, calls)))
         {
-            let port = 1000 + died as u16;
+            port += 1;
             let file = web(operator, &port.to_string());
             let (before, last) = (record(operator, PORT), generation(operator));
             if killed_at(operator, calls, round, &format!("update {file}")).is_none() {
@@ -423,6 +425,7 @@ fn what_cannot_be_written_down_is_not_done() {
         let scene = Scene::new();
         operator.ok(&format!("create {}", web(operator, "23")));
         operator.ok(&format!("attach {PORT} --profile web"));
+        operator.ok("create-from web spare");
         let before = (record(operator, PORT), operator.ok("dumpxml web"), operator.port(PORT));
         let file = web(operator, "24");
         let tiny = "mount -t tmpfs -o size=16k tmpfs $STATE &&";
@@ -432,7 +435,7 @@ fn what_cannot_be_written_down_is_not_done() {
                 format!("update {file}"),
                 format!("attach {PORT} --profile no-vlan"),
                 format!("detach {PORT}"),
-                "destroy web".to_owned(),
+                "destroy spare".to_owned(),
                 "timeouts set udp=3".to_owned(),
                 "set create friends --type address".to_owned(),
             ] {
@@ -442,7 +445,7 @@ fn what_cannot_be_written_down_is_not_done() {
             }
         }
         assert_eq!((record(operator, PORT), operator.ok("dumpxml web"), operator.port(PORT)), before);
-        assert_eq!((generation(operator), operator.json("set list")), (2, json!([])));
+        assert_eq!((generation(operator), operator.json("set list")), (3, json!([])));
         assert_eq!(operator.json("timeouts")["udp"], 30);
         scene.comes_out("a datagram", &datagram(1));
         operator.ok(&format!("update {file}"));
@@ -495,5 +498,75 @@ fn the_journal_is_quick() {
             .collect();
         times.sort_unstable();
         println!("attach: {:.1} ms, median", times[30].as_secs_f64() * 1e3);
+    });
+}
+
+/// What `diff` says an update would change is what it changes.
+#[test]
+fn a_difference_is_what_an_update_makes() {
+    with_operator(FILTER_CTL, "diff", |operator| {
+        let scene = Scene::new();
+        let pool = |extra: &str, port: u16| {
+            let established = "<FilterEntry name='known'><Action>ACCEPT</Action><IPHeadersFilter><ConnectionState>\
+                               established</ConnectionState></IPHeadersFilter></FilterEntry>";
+            let begin = |port: u16| {
+                format!(
+                    "<FilterEntry name='begin'><Action>ACCEPT</Action><IPHeadersFilter><HdrProtocolID>tcp\
+                     </HdrProtocolID><HdrDestPortStart>{port}</HdrDestPortStart><ConnectionState>new\
+                     </ConnectionState></IPHeadersFilter></FilterEntry>"
+                )
+            };
+            let text = format!(
+                "<FilterPool name='strict' default='DROP'>{established}{}{extra}</FilterPool>",
+                begin(port)
+            );
+            operator.file(&format!("strict{port}{}.xml", extra.len()), text)
+        };
+        let extra =
+            "<FilterEntry name='more'><Action>DROP</Action><TrafficType>IN</TrafficType></FilterEntry>";
+        operator.ok(&format!("create {}", pool("", 80)));
+        operator.ok(&format!("attach {PORT} --profile strict"));
+        scene.comes_out("a connection's beginning", &connect(80));
+        let before = (record(operator, PORT), generation(operator), operator.ok("dumpxml strict"));
+        let followed = operator.json(&format!("flows {PORT} --summary"));
+        assert_eq!(followed["used"], 1, "{followed}");
+
+        let same = operator.json(&format!("diff {}", pool(extra, 80)));
+        assert_eq!((&same["kept"], &same["cut"]), (&json!(1), &json!(0)), "{same}");
+        assert_eq!(same["profiles"][0]["added"], json!(["more"]));
+        let file = pool(extra, 81);
+        let other = operator.json(&format!("diff {file}"));
+        assert_eq!((&other["kept"], &other["cut"]), (&json!(0), &json!(1)), "{other}");
+        let profile = &other["profiles"][0];
+        assert_eq!((&profile["added"], &profile["changed"]), (&json!(["more"]), &json!(["begin"])));
+        assert_eq!((&profile["removed"], &profile["is_new"]), (&json!([]), &json!(false)));
+        assert!(profile["text"].as_str().unwrap().contains("\n+") && other["no_room"].is_null(), "{other}");
+        for command in ["update", "define"] {
+            assert_eq!(operator.json(&format!("{command} {file} --dry-run")), other);
+        }
+        assert_eq!(operator.json(&format!("diff {file} --flows keep"))["kept"], 1);
+        let text = operator.ok(&format!("diff {file}"));
+        assert!(
+            text.contains("rules added: more; changed: begin") && text.contains("nothing was changed"),
+            "{text}"
+        );
+        assert_eq!((record(operator, PORT), generation(operator), operator.ok("dumpxml strict")), before);
+        assert_eq!(operator.json(&format!("flows {PORT} --summary")), followed);
+
+        let port = &other["ports"][0];
+        assert_eq!(port["port"], PORT);
+        let shown = operator.port(PORT);
+        assert_eq!((&port["rules"][0], &port["nodes"][0]), (&shown["rules"], &shown["nodes"]));
+        let updated = operator.json(&format!("update {file}"));
+        assert_eq!(updated["connections"]["cut"], 1, "{updated}");
+        let shown = operator.port(PORT);
+        assert_eq!((&port["rules"][1], &port["nodes"][1]), (&shown["rules"], &shown["nodes"]));
+        // What is said already is no difference, and a file that was changed by hand is one.
+        assert_eq!(operator.json("diff strict")["profiles"][0]["text"], "");
+        let path = operator.root().join("profiles/strict.xml");
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace(">81<", ">82<")).unwrap();
+        assert_eq!(operator.json("diff strict")["profiles"][0]["changed"], json!(["begin"]));
+        operator.fails("diff nobody", 3);
+        operator.fails(&format!("update {} --dry-run", operator.file("n.xml", no_ports("nobody", "1"))), 3);
     });
 }
