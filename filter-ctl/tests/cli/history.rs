@@ -523,7 +523,7 @@ fn a_difference_is_what_an_update_makes() {
             operator.file(&format!("strict{port}{}.xml", extra.len()), text)
         };
         let extra =
-            "<FilterEntry name='more'><Action>DROP</Action><TrafficType>IN</TrafficType></FilterEntry>";
+            "<FilterEntry name='more'><Action>DROP</Action><TrafficType>incoming</TrafficType></FilterEntry>";
         operator.ok(&format!("create {}", pool("", 80)));
         operator.ok(&format!("attach {PORT} --profile strict"));
         scene.comes_out("a connection's beginning", &connect(80));
