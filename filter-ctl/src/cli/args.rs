@@ -651,24 +651,24 @@ impl ExplainArgs {
 impl Command {
     /// Whether it takes the lock, and may change what is configured or in force.
     pub const fn changes(&self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::List
-            | Self::Dumpxml { .. }
-            | Self::Validate { .. }
-            | Self::Ports
-            | Self::BindingList
-            | Self::BindingDumpxml { .. }
-            | Self::Stats { .. }
-            | Self::Log(_)
-            | Self::Diff { .. }
-            | Self::Compile(_)
-            | Self::KernelLog { .. }
-            | Self::Completions { .. }
-            | Self::Man { .. }
-            | Self::Virsh(Virsh::List | Virsh::Dumpxml(_) | Virsh::BindingList | Virsh::BindingDumpxml(_)) => {
-                false
-            }
-            _ => true,
-        }
+                | Self::Dumpxml { .. }
+                | Self::Validate { .. }
+                | Self::Ports
+                | Self::BindingList
+                | Self::BindingDumpxml { .. }
+                | Self::Stats { .. }
+                | Self::Log(_)
+                | Self::Diff { .. }
+                | Self::Compile(_)
+                | Self::KernelLog { .. }
+                | Self::Completions { .. }
+                | Self::Man { .. }
+                | Self::Virsh(
+                    Virsh::List | Virsh::Dumpxml(_) | Virsh::BindingList | Virsh::BindingDumpxml(_)
+                )
+        )
     }
 }

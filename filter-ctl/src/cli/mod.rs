@@ -160,7 +160,20 @@ impl Context {
         engine.map_err(|error| self.failure(&error))
     }
 
-    /// Prints what a change came to; in JSON with the generation that the store has now.
+    /// Prints what a change came to, if one was made; in JSON with the generation that the store has then.
+    fn print_if_changed(
+        &self,
+        engine: Option<&Engine>,
+        value: &impl serde::Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match engine {
+            Some(engine) => self.print_changed(engine, value, text),
+            None => self.print(value, text),
+        }
+    }
+
+    /// The same of a change that was made.
     fn print_changed(
         &self,
         engine: &Engine,

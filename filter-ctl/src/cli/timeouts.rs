@@ -61,9 +61,6 @@ impl Context {
             }
             table.to_string()
         };
-        match &engine {
-            Some(engine) => self.print_changed(engine, &values, text),
-            None => self.print(&values, text),
-        }
+        self.print_if_changed(engine.as_ref(), &values, text)
     }
 }

@@ -166,10 +166,7 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let outcome = if changed { "edited" } else { "not changed" };
             let value = json!({ "profile": name.as_str(), "changed": changed });
             let text = || format!("Network filter {name} XML configuration {outcome}.\n\n");
-            match &edited {
-                Some((_, engine)) => context.print_changed(engine, &value, text),
-                None => context.print(&value, text),
-            }
+            context.print_if_changed(edited.as_ref().map(|(_, engine)| engine), &value, text)
         }
         Virsh::BindingCreate(document) => {
             let file = document.path();

@@ -22,10 +22,13 @@ pub(super) struct Planned {
     /// Profiles of the operator's and their texts from now on; `None`: there is none of the operator's any more.
     pub(super) profiles: Vec<(ProfileName, Option<String>)>,
     pub(super) ports: Vec<PortChange>,
-    /// Timeouts from now on, as their file has them; `None` within: the default ones.
-    pub(super) timeouts: Option<Option<String>>,
+    pub(super) timeouts: Option<TimeoutsText>,
     pub(super) sets: Vec<SetChange>,
 }
+
+/// Timeouts from now on, as their file has them; without a text the default ones.
+#[derive(Debug)]
+pub(super) struct TimeoutsText(pub(super) Option<String>);
 
 impl Engine {
     /// Says in whose name changes are made; if nothing is said, of whoever runs this process.
@@ -99,8 +102,9 @@ impl Engine {
         }
         entry.ports = planned.ports;
         entry.sets = planned.sets;
-        entry.timeouts =
-            planned.timeouts.map(|after| TimeoutsChange { before: history.known().timeouts.clone(), after });
+        entry.timeouts = planned
+            .timeouts
+            .map(|TimeoutsText(after)| TimeoutsChange { before: history.known().timeouts.clone(), after });
         Ok(history.begin(entry)?)
     }
 

@@ -100,7 +100,7 @@ impl Engine {
         let bindings = self.bindings_of(&were, &mut result)?;
         let mut planned = history::Planned::default();
         if result.timeouts {
-            planned.timeouts = Some(then.timeouts.clone());
+            planned.timeouts = Some(history::TimeoutsText(then.timeouts.clone()));
         }
         planned.profiles = restored
             .iter()

@@ -109,7 +109,7 @@ fn each_command_is_one_generation() {
         let table = operator.ok("log -n 3");
         assert!(table.starts_with("GENERATION  WHEN") && table.lines().count() == 4, "{table}");
         let one = operator.ok("log 4");
-        assert!(one.contains("--- a/web\n+++ b/web\n") && one.contains("+"), "{one}");
+        assert!(one.contains("--- a/web\n+++ b/web\n") && one.contains('+'), "{one}");
         assert!(one.contains(">23<") && one.contains(">24<") && one.contains("port    vm19 "), "{one}");
         operator.fails("log 14", 3);
 

@@ -37,7 +37,7 @@ impl Engine {
         store: impl FnOnce(&Folders) -> Result<(), StoreError>,
     ) -> Result<Timeouts, EngineError> {
         let datapath = Datapath::open_pinned(&self.folders.bpffs)?;
-        self.begin(history::Planned { timeouts: Some(text), ..Default::default() })?;
+        self.begin(history::Planned { timeouts: Some(history::TimeoutsText(text)), ..Default::default() })?;
         let stored = store(&self.folders).map_err(EngineError::from);
         if let Some(mut datapath) = datapath.filter(|_| stored.is_ok()) {
             datapath.set_timeouts(&timeouts);

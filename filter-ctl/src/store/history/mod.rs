@@ -273,7 +273,7 @@ fn set_aside(folder: &Path, segment: &Segment) -> Result<String, StoreError> {
         1 => path.with_extension("damaged"),
         number => path.with_extension(format!("{number}.damaged")),
     };
-    let aside = (1..).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(1));
+    let aside = (1..1000).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(1));
     let text = fs::read(&path).map_err(|error| StoreError::io(&path, error))?;
     files::write(&aside, &text)?;
     segment::write(&path, &segment.good)?;
