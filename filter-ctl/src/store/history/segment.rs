@@ -120,7 +120,7 @@ impl Segment {
             number += 1;
             let end = at + line.len() + 1;
             // A line is whole only with its end.
-            let read = Line::parse(line).filter(|_| end <= text.len());
+            let read = Line::parse(line).filter(|_| text.get(end - 1) == Some(&b'\n'));
             match read {
                 Some(read) => {
                     segment.add(read);
