@@ -9,7 +9,7 @@ use filter_common::Direction;
 use crate::datapath::{FlowSpec, LogLevel};
 use crate::engine::OldFlows;
 use crate::model::{IpNetwork, Learn, Mode};
-use crate::store::{Binding, Fail, Pickup};
+use crate::store::{Binding, Fail, KEPT, Pickup};
 use crate::xml::Reading;
 
 use super::daemon::ConfigCommand;
@@ -17,6 +17,7 @@ use super::doctor::DoctorArgs;
 use super::flows::FlowsArgs;
 use super::migrate::MigrateCommand;
 use super::libvirt::LibvirtCommand;
+use super::history::LogArgs;
 use super::sets::SetCommand;
 use super::standing::BindArgs;
 use super::timeouts::TimeoutsCommand;
@@ -43,6 +44,13 @@ pub struct Cli {
     /// Give it together with --root: a folder of pins belongs to one state.
     #[arg(long, global = true, value_name = "DIR", env = "FILTER_CTL_BPFFS")]
     pub bpffs: Option<PathBuf>,
+    /// Go on only if the last change of the configured state has this number (see `log`), for commands that change it.
+    #[arg(long, global = true, value_name = "N")]
+    pub if_generation: Option<u64>,
+    /// Keep so many changes in the journal, and the texts they need.
+    #[arg(long, global = true, value_name = "COUNT", env = "FILTER_CTL_KEEP_GENERATIONS", hide = true,
+          default_value_t = KEPT, value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_generations: u64,
     /// Print JSON for programs, not text for people.
     #[arg(long, global = true)]
     pub json: bool,
@@ -98,6 +106,9 @@ pub enum Command {
         /// What becomes of connections.
         #[command(flatten)]
         change: ChangeArgs,
+        /// Say what would change, as `diff` does, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Remove a profile that no port uses, even if others refer to it.
     ///
@@ -151,6 +162,9 @@ pub enum Command {
         /// What becomes of connections.
         #[command(flatten)]
         change: ChangeArgs,
+        /// Say what would change, as `diff` does, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Change a profile in $EDITOR.
     ///
@@ -353,6 +367,47 @@ pub enum Command {
         /// What is done.
         #[command(subcommand)]
         command: LibvirtCommand,
+    },
+    /// Say what a change of profiles would change: rules, ports, connections, and whether there is room.
+    ///
+    /// A file is compared with the profile of its name, and what would become of ports and connections is what `update`
+    /// would make of them. A name stands for a profile whose file was changed by hand: what it says is compared with what
+    /// the journal has of it. Takes no lock and changes nothing.
+    Diff {
+        /// Files of profiles, or names of profiles.
+        #[arg(value_name = "FILE|NAME", required = true)]
+        profiles: Vec<String>,
+        /// How files are read.
+        #[command(flatten)]
+        reading: ReadingArgs,
+        /// What would become of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Show what was changed, by whom and when: profiles, ports, timeouts, and which sets there are.
+    Log(LogArgs),
+    /// Configure again what was configured behind an earlier change, all of it or nothing.
+    ///
+    /// Goes back to the profiles and timeouts of then, and holds ports that are attached now and were then to what they
+    /// were held to. Ports that were not attached then stay attached, and are named. It is a change of its own, and can be
+    /// gone back behind. What is in sets stays.
+    Rollback {
+        /// The change, as `log` shows it; 0 is before the first.
+        generation: u64,
+        /// Say what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Put the last good text of a profile back whose file is damaged.
+    RestoreProfile {
+        /// The profile's name.
+        name: String,
+        /// What becomes of connections.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Compile profiles, attach nothing, and say what came out: nodes, memory, steps.
     ///
@@ -653,5 +708,30 @@ impl ExplainArgs {
         let port =
             PortArgs { mode: self.mode, fail: Fail::Closed, pickup: self.pickup, ..PortArgs::default() };
         of_options(&self.profiles, &guest, port)
+    }
+}
+
+impl Command {
+    /// Whether it takes the lock, and may change what is configured or in force.
+    pub const fn changes(&self) -> bool {
+        !matches!(
+            self,
+            Self::List
+                | Self::Dumpxml { .. }
+                | Self::Validate { .. }
+                | Self::Ports
+                | Self::BindingList
+                | Self::BindingDumpxml { .. }
+                | Self::Stats { .. }
+                | Self::Log(_)
+                | Self::Diff { .. }
+                | Self::Compile(_)
+                | Self::KernelLog { .. }
+                | Self::Completions { .. }
+                | Self::Man { .. }
+                | Self::Virsh(
+                    Virsh::List | Virsh::Dumpxml(_) | Virsh::BindingList | Virsh::BindingDumpxml(_)
+                )
+        )
     }
 }

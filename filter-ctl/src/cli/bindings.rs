@@ -43,19 +43,19 @@ impl Context {
         let AttachedPorts { ports: attached } =
             self.client.call_with(attach, Progress::of("ports attached"))?;
         if let ([_], [attached]) = (ports, attached.as_slice()) {
-            return self.print(attached, || show::attached(attached));
+            return self.print_changed(attached, || show::attached(attached));
         }
-        self.print(&attached, || attached.iter().map(show::attached).collect())
+        self.print_changed(&attached, || attached.iter().map(show::attached).collect())
     }
 
     pub(super) fn detach(&self, ports: &[String]) -> Result<(), Failure> {
         self.call(Detach { ports: ports.to_vec() })?;
         let text = || ports.iter().map(|port| format!("{port} is not filtered any more\n")).collect();
         if let [port] = ports {
-            return self.print(&json!({ "detached": port }), text);
+            return self.print_changed(&json!({ "detached": port }), text);
         }
         let detached: Vec<_> = ports.iter().map(|port| json!({ "detached": port })).collect();
-        self.print(&detached, text)
+        self.print_changed(&detached, text)
     }
 
     /// Detaches one port.
@@ -85,11 +85,16 @@ impl Context {
         port: PortArgs,
     ) -> Result<(), Failure> {
         let attached = self.bound(file, reading, port)?;
-        self.print(&attached, || show::attached(&attached))
+        self.print_changed(&attached, || show::attached(&attached))
     }
 
     /// Puts a document's binding in force.
-    pub(super) fn bound(&self, file: &Path, reading: Reading, port: PortArgs) -> Result<Attached, Failure> {
+    pub(super) fn bound(
+        &self,
+        file: &Path,
+        reading: Reading,
+        port: PortArgs,
+    ) -> Result<Attached, Failure> {
         let text = xml::read_profile_file(file)?;
         let parsed = filter_binding::parse(&text, reading)
             .map_err(|error| Failure::new(INVALID, error.in_file(file).to_string()))?;
@@ -105,7 +110,9 @@ impl Context {
     pub(super) fn binding_delete(&self, port: &str) -> Result<(), Failure> {
         self.detached(port)?;
         let deleted = json!({ "deleted": port });
-        self.print(&deleted, || format!("the binding of {port} is deleted; it is not filtered any more\n"))
+        self.print_changed(&deleted, || {
+            format!("the binding of {port} is deleted; it is not filtered any more\n")
+        })
     }
 
     pub(super) fn binding_list(&self) -> Result<(), Failure> {

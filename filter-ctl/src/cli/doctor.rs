@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal as _};
 use clap::Args;
 
 use super::Context;
-use super::failure::{CHECK, Failure};
-use crate::engine::{self, Diagnosis, Finding, PortStack, Repaired, Severity};
+use crate::service::failure::{CHECK, Failure};
+use crate::service::{Diagnose, Repair};
+use crate::engine::{Diagnosis, Finding, PortStack, Repaired, Severity};
 
 /// What is looked at.
 #[derive(Clone, Debug, Args)]
@@ -20,16 +21,9 @@ pub struct DoctorArgs {
 
 impl Context {
     pub(super) fn doctor(&self, args: &DoctorArgs) -> Result<(), Failure> {
-        let failed = |error| self.failure(&error);
-        let mut repaired = Vec::new();
-        if args.repair {
-            let mut wrong = engine::drift(&self.folders).map_err(failed)?;
-            wrong.retain(|drift| args.port.as_ref().is_none_or(|port| *port == drift.port));
-            if wrong.iter().any(|drift| drift.kind.is_repairable()) {
-                repaired = self.engine()?.repair(&wrong).map_err(failed)?;
-            }
-        }
-        let diagnosis = engine::diagnose(&self.folders, args.port.as_deref()).map_err(failed)?;
+        let repaired =
+            if args.repair { self.call(Repair { port: args.port.clone() })?.ports } else { Vec::new() };
+        let diagnosis = self.call(Diagnose { port: args.port.clone() })?;
         let mut value =
             serde_json::to_value(&diagnosis).map_err(|error| Failure::new(1, error.to_string()))?;
         if args.repair {

@@ -36,7 +36,7 @@ impl Context {
             "files": import.files,
             "ports": import.ports,
         });
-        self.print(&value, || text(&import, &summary, dry_run))?;
+        self.print_changed(&value, || text(&import, &summary, dry_run))?;
         if summary.left == 0 {
             return Ok(());
         }

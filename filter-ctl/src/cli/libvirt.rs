@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::failure::{CONFLICT, Failure, INVALID};
+use crate::service::failure::{CONFLICT, Failure, INVALID};
+use crate::service::{AttachDomain, CheckDomain, ReattachDomain, ReleaseDomain, VerifyDomain};
 use super::table::Table;
 use super::{Context, hook_log};
-use crate::datapath::LoadOptions;
-use crate::engine::{self, DomainBinding, Engine, EngineError, HookChanged, HookScript};
+use crate::engine::{self, DomainBinding, EngineError, HookChanged, HookScript};
 use crate::model::domain::Domain;
 use crate::xml::{self, FileError, limits};
 
@@ -141,7 +141,7 @@ impl Context {
             LibvirtCommand::InstallHook { take_over, place } => self.install_hook(take_over, &place, places),
             LibvirtCommand::UninstallHook { place } => {
                 let changed = engine::uninstall_hook(&place.folder, place.driver.name());
-                let changed = changed.map_err(|error| self.failure(&error))?;
+                let changed = changed.map_err(|error| Failure::engine(&error, &self.folders, None))?;
                 self.print(&changed, || format!("{} is removed\n", changed.script.display()))
             }
             LibvirtCommand::Show { file, take_over } => self.show_domain(&file, take_over),
@@ -168,11 +168,10 @@ impl Context {
 
     fn hook_operation(&self, operation: Operation, args: &HookArgs) -> Result<(), Failure> {
         let domain = read_domain(Path::new("-"))?;
-        let fail = |error: EngineError| self.failure(&error);
-        let wait = Duration::from_secs(args.wait);
-        let engine = || Engine::open_within(self.folders.clone(), LoadOptions::default(), wait).map_err(fail);
+        let fail = |error: EngineError| Failure::engine(&error, &self.folders, None);
+        let client = self.client.clone().within(Duration::from_secs(args.wait));
         if operation == Operation::Stopped {
-            engine()?.release_domain(&domain.uuid).map_err(fail)?;
+            client.call(ReleaseDomain { uuid: domain.uuid.clone() })?;
             return Ok(());
         }
         let bindings = engine::bindings_of_domain(&domain, args.take_over).map_err(fail)?;
@@ -185,11 +184,11 @@ impl Context {
             return Ok(());
         }
         match operation {
-            Operation::Prepare => engine::check_bindings(&self.profiles()?, &bindings).map_err(fail),
-            Operation::Start => engine()?.attach_domain(&bindings).map_err(fail).map(drop),
-            Operation::Started => engine::verify_domain(&self.folders, &bindings).map_err(fail).map(drop),
+            Operation::Prepare => client.call(CheckDomain { bindings }).map(drop),
+            Operation::Start => client.call(AttachDomain { bindings }).map(drop),
+            Operation::Started => client.call(VerifyDomain { bindings }).map(drop),
             Operation::Reconnect => {
-                let done = engine()?.reattach_domain(&bindings).map_err(fail)?;
+                let done = client.call(ReattachDomain { bindings })?;
                 match done.problems.as_slice() {
                     [] => Ok(()),
                     problems => Err(Failure::new(CONFLICT, problems.join("; "))),
@@ -216,14 +215,14 @@ impl Context {
         let folder = std::path::absolute(&place.folder).map_err(|error| here(&error))?;
         let driver = place.driver.name().to_owned();
         let script = HookScript { folder, driver, program, options, take_over };
-        let changed = engine::install_hook(&script).map_err(|error| self.failure(&error))?;
+        let changed = engine::install_hook(&script).map_err(|error| Failure::engine(&error, &self.folders, None))?;
         self.print(&changed, || installed(&changed, place.driver))
     }
 
     fn show_domain(&self, file: &Path, take_over: bool) -> Result<(), Failure> {
         let domain = read_domain(file)?;
         let bindings =
-            engine::bindings_of_domain(&domain, take_over).map_err(|error| self.failure(&error))?;
+            engine::bindings_of_domain(&domain, take_over).map_err(|error| Failure::engine(&error, &self.folders, None))?;
         if let Some(missing) = engine::missing_interface(&domain, false) {
             eprintln!("filter-ctl: {missing}");
         }

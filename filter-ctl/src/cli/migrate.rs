@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::Context;
-use super::failure::{Failure, USAGE};
+use crate::service::failure::{Failure, USAGE};
 use super::flows::connections;
 use crate::datapath::FlowSpec;
-use crate::engine::{PortRestored, PortSaved, RestoreOptions};
+use crate::engine::{PortRestored, PortSaved};
+use crate::service::{self, RestorePort, SavePort, SavedPort};
 
 /// What is done with a port's state.
 #[derive(Clone, Debug, Subcommand)]
@@ -80,7 +81,7 @@ impl Context {
                 "a state is no text: give it a file (-o FILE), or standard output one",
             ));
         }
-        let (saved, bytes) = self.engine()?.save_port(port).map_err(|error| self.failure(&error))?;
+        let SavedPort { saved, file: service::File { bytes } } = self.call(SavePort { port: port.to_owned() })?;
         if let Some(path) = output {
             write(path, &bytes).map_err(|error| Failure::io(path, &error))?;
             return self.print(&saved, || said_saved(&saved));
@@ -109,17 +110,18 @@ impl Context {
             io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
         };
         let bytes = bytes.map_err(|error| Failure::io(shown, &error))?;
-        let options = RestoreOptions {
+        let restore = RestorePort {
+            port: port.to_owned(),
+            file: service::File { bytes },
             replace: args.replace,
             other_profiles: args.allow_other_profiles,
             stale: args.stale,
             flows_max: args.flows_max,
         };
-        let restored = self.engine()?.restore_port(port, &bytes, options).map_err(|error| {
-            let failure = self.failure(&error);
+        let restored = self.call(restore).map_err(|failure| {
             Failure::new(failure.code, format!("{}: {}", shown.display(), failure.message))
         })?;
-        self.print(&restored, || said_restored(&restored))
+        self.print_changed(&restored, || said_restored(&restored))
     }
 }
 

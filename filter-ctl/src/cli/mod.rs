@@ -5,10 +5,12 @@ mod binding_lines;
 mod bindings;
 mod daemon;
 mod doctor;
+mod diff;
 mod edit;
 mod flows;
 mod frames;
 mod hook_log;
+mod history;
 mod import;
 mod migrate;
 mod libvirt;
@@ -36,7 +38,7 @@ use args::{Cli, Command, CompileArgs, ExplainArgs};
 
 use crate::datapath::{Datapath, DatapathError};
 use crate::service::failure::{CHECK, Failure, INVALID, NOT_FOUND, USAGE};
-use crate::service::{Client, Compile, Explain, Explanations, FrameOf, Method, Stats, Subject};
+use crate::service::{Client, Compile, Explain, Explanations, FrameOf, Method, Outcome, Stats, Subject};
 use crate::store::Folders;
 
 /// Runs the command that the process was called with.
@@ -68,16 +70,26 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    if cli.if_generation.is_some() && !cli.command.changes() {
+        return Err(Failure::new(USAGE, "--if-generation is for commands that change what is configured"));
+    }
     let folders = Folders::new(cli.root.as_deref(), cli.bpffs.as_deref());
-    let context = Context { client: Client::new(folders.clone()), folders, json: cli.json };
+    let client = Client::new(folders.clone(), cli.keep_generations).if_generation(cli.if_generation);
+    let context = Context { client, folders, json: cli.json };
     match cli.command {
-        Command::Define { file, reading, change } => context.define(&file, reading.reading(), change),
+        Command::Define { file, reading, change, dry_run: true } => {
+            context.try_out(&file, reading.reading(), change, false)
+        }
+        Command::Update { file, reading, change, dry_run: true } => {
+            context.try_out(&file, reading.reading(), change, true)
+        }
+        Command::Define { file, reading, change, .. } => context.define(&file, reading.reading(), change),
         Command::Undefine { name } => context.undefine(&name),
         Command::Create { file, reading, change } => context.create(&file, reading.reading(), change),
         Command::Destroy { name } => context.destroy(&name),
         Command::List => context.list(),
         Command::Dumpxml { name, dialect, drop_snap } => context.dumpxml(&name, dialect, drop_snap),
-        Command::Update { file, reading, change } => context.update(&file, reading.reading(), change),
+        Command::Update { file, reading, change, .. } => context.update(&file, reading.reading(), change),
         Command::Edit { name, reading, change } => context.edit(&name, reading, change),
         Command::CreateFrom { name, new } => context.create_from(&name, &new),
         Command::Validate { files, profile_dir, reading } => {
@@ -106,6 +118,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Set { command } => context.set(command),
         Command::Flows(args) => context.flows(args),
         Command::Migrate { command } => context.migrate(command),
+        Command::Diff { profiles, reading, change } => context.diff(&profiles, reading.reading(), change),
+        Command::Log(args) => context.log(&args),
+        Command::Rollback { generation, dry_run, change } => context.roll_back(generation, dry_run, change),
+        Command::RestoreProfile { name, change } => context.restore_profile(&name, change),
         Command::Timeouts { command } => context.timeouts(command),
         Command::Libvirt { command } => context.libvirt(command, [cli.root.as_deref(), cli.bpffs.as_deref()]),
         Command::Virsh(command) => virsh::run(&context, &command),
@@ -141,6 +157,34 @@ impl Context {
     /// Has a request carried out.
     fn call<M: Method>(&self, method: M) -> Result<M::Reply, Failure> {
         self.client.call(method)
+    }
+
+    /// Prints what a change came to: in JSON with the generation that the store has then, else with what was found
+    /// damaged in the journal.
+    fn print_changed(
+        &self,
+        value: &impl serde::Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let Outcome { generation, notes } = self.client.outcome();
+        if !self.json {
+            for note in notes {
+                eprintln!("filter-ctl: {note}");
+            }
+            return self.print(value, text);
+        }
+        let wrong = |error: serde_json::Error| Failure::new(1, error.to_string());
+        let mut value = serde_json::to_value(value).map_err(wrong)?;
+        let mark = |value: &mut serde_json::Value| {
+            if let (Some(fields), Some(generation)) = (value.as_object_mut(), generation) {
+                fields.insert("generation".to_owned(), json!(generation));
+            }
+        };
+        match &mut value {
+            serde_json::Value::Array(results) => results.iter_mut().for_each(mark),
+            result => mark(result),
+        }
+        self.print(&value, text)
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "it ends commands, which return this")]

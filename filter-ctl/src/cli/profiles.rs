@@ -19,7 +19,7 @@ use crate::xml::{self, Reading};
 impl Context {
     pub(super) fn define(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
         let defined = self.defined(file, reading, change)?;
-        self.print(&defined, || show::defined(&defined))
+        self.print_changed(&defined, || show::defined(&defined))
     }
 
     pub(super) fn defined(
@@ -43,12 +43,12 @@ impl Context {
         if !warnings.is_empty() {
             value["warnings"] = json!(warnings);
         }
-        self.print(&value, || format!("{profile} is created\n"))
+        self.print_changed(&value, || format!("{profile} is created\n"))
     }
 
     pub(super) fn update(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<(), Failure> {
         let updated = self.updated(file, reading, change)?;
-        self.print(&updated, || show::updated(&updated))
+        self.print_changed(&updated, || show::updated(&updated))
     }
 
     fn updated(&self, file: &Path, reading: Reading, change: ChangeArgs) -> Result<Updated, Failure> {
@@ -59,7 +59,7 @@ impl Context {
     }
 
     /// Reads a profile's file. Gives how many warnings were told of it: they come before any failure.
-    fn document(&self, file: &Path, reading: Reading) -> Result<(Document, usize), Failure> {
+    pub(super) fn document(&self, file: &Path, reading: Reading) -> Result<(Document, usize), Failure> {
         let document = Document::read(file)?;
         let parsed = document.parse(reading)?;
         let warnings: Vec<Warning> = parsed.warnings.into_iter().map(Warning::from).collect();
@@ -79,18 +79,20 @@ impl Context {
     pub(super) fn create_from(&self, name: &str, new: &str) -> Result<(), Failure> {
         let created = self.call(CopyProfile { name: name.to_owned(), new: new.to_owned() })?;
         let new = created.updated.profile;
-        self.print(&json!({ "created": new }), || format!("{new} is created from {name}\n"))
+        self.print_changed(&json!({ "created": new }), || format!("{new} is created from {name}\n"))
     }
 
     pub(super) fn destroy(&self, name: &str) -> Result<(), Failure> {
         let Removed { profile, ports, .. } = self.removed(name, Referred::Refuse)?;
-        self.print(&json!({ "destroyed": profile, "ports": ports }), || format!("{profile} is destroyed\n"))
+        self.print_changed(&json!({ "destroyed": profile, "ports": ports }), || {
+            format!("{profile} is destroyed\n")
+        })
     }
 
     pub(super) fn undefine(&self, name: &str) -> Result<(), Failure> {
         let Removed { profile, ports, referrers } = self.removed(name, Referred::Remove)?;
         let value = json!({ "undefined": profile, "ports": ports, "referrers": referrers });
-        self.print(&value, || format!("{profile} is undefined\n"))
+        self.print_changed(&value, || format!("{profile} is undefined\n"))
     }
 
     /// Removes a profile, and tells who refers to nothing now.
@@ -152,7 +154,7 @@ impl Context {
     pub(super) fn edit(&self, name: &str, reading: ReadingArgs, change: ChangeArgs) -> Result<(), Failure> {
         let (name, updated) = self.edited(name, reading, change)?;
         if let Some(updated) = updated {
-            return self.print(&updated, || show::updated(&updated));
+            return self.print_changed(&updated, || show::updated(&updated));
         }
         self.print(&json!({ "profile": name, "ports": [] }), || format!("{name} is unchanged\n"))
     }

@@ -96,11 +96,11 @@ impl Context {
         match command {
             SetCommand::Create { name, kind } => {
                 let made = self.call(CreateSet { set: name.to_string(), kind })?;
-                self.print(&made, || format!("set {name} is made, of type {kind}\n"))
+                self.print_changed(&made, || format!("set {name} is made, of type {kind}\n"))
             }
             SetCommand::Destroy { name } => {
                 let NamedSet { set } = self.call(DestroySet { set: name.to_string() })?;
-                self.print(&json!({ "name": set }), || format!("set {name} is removed\n"))
+                self.print_changed(&json!({ "name": set }), || format!("set {name} is removed\n"))
             }
             SetCommand::Add { name, entry } => {
                 self.changed(&self.call(AddToSet { set: name.to_string(), members: entry })?)

@@ -51,7 +51,7 @@ impl Context {
         let get = |timeout: Timeout| timeouts.get(timeout.name()).copied().unwrap_or_default();
         let values: Map<String, Value> =
             Timeout::ALL.iter().map(|&timeout| (timeout.name().to_owned(), json!(get(timeout)))).collect();
-        self.print(&values, || {
+        let text = || {
             let mut table = Table::new(&["TIMEOUT", ">SECONDS", ">DEFAULT"]);
             for &timeout in Timeout::ALL {
                 let (seconds, default) = (get(timeout), timeout.default_seconds());
@@ -59,6 +59,7 @@ impl Context {
                 table.row([timeout.to_string(), seconds.to_string(), default]);
             }
             table.to_string()
-        })
+        };
+        self.print_changed(&values, text)
     }
 }

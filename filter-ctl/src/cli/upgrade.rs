@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::Context;
-use super::failure::{CHECK, Failure};
-use crate::datapath::{Build, LogLevel, UpgradeOptions};
-use crate::engine;
+use crate::service::failure::{CHECK, Failure};
+use crate::service::{GetBuilds, KnownBuilds, Upgrade, Upgraded};
+use crate::datapath::{Build, LogLevel};
 
 /// How programs are replaced.
 #[derive(Clone, Copy, Debug, Args)]
@@ -28,8 +28,8 @@ impl Context {
         if args.check {
             return self.check_upgrade();
         }
-        let options = UpgradeOptions { log: args.kernel_log, again: args.again };
-        let replaced = self.engine()?.upgrade(options).map_err(|error| self.failure(&error))?;
+        let Upgraded { replaced } =
+            self.call(Upgrade { kernel_log: args.kernel_log, again: args.again })?;
         self.print(&replaced, || match &replaced {
             None => NOTHING.to_owned(),
             Some(same) if !same.replaced => format!("the programs are of this build already, {}\n", same.now),
@@ -55,7 +55,7 @@ impl Context {
     }
 
     fn check_upgrade(&self) -> Result<(), Failure> {
-        let builds = engine::builds(&self.folders).map_err(|error| self.failure(&error))?;
+        let KnownBuilds { builds } = self.call(GetBuilds {})?;
         self.print(&builds, || match &builds {
             None => NOTHING.to_owned(),
             Some(builds) if builds.agree() => format!("the programs are of this build, {}\n", builds.own),

@@ -121,7 +121,9 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
                 .defined(file, document.reading().reading(), ChangeArgs::default())
                 .map_err(under(heading))?;
             let name = &defined.updated.profile;
-            context.print(&defined, || format!("Network filter {name} defined from {shown}\n\n"))
+            context.print_changed(&defined, || {
+                format!("Network filter {name} defined from {shown}\n\n")
+            })
         }
         Virsh::Undefine(filter) => {
             let text = filter.text();
@@ -129,9 +131,10 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let removed = context
                 .removed(name.as_str(), Referred::Remove)
                 .map_err(under(format!("Failed to undefine network filter {text}")))?;
-            context.print(&json!({ "undefined": removed.profile, "ports": removed.ports }), || {
-                format!("Network filter {text} undefined\n\n")
-            })
+            context.print_changed(
+                &json!({ "undefined": removed.profile, "ports": removed.ports }),
+                || format!("Network filter {text} undefined\n\n"),
+            )
         }
         Virsh::List => {
             let profiles = context.profiles().map_err(under("Failed to list network filters".to_owned()))?;
@@ -158,7 +161,7 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
                 .map_err(under(format!("Failed to edit network filter {name}")))?
                 .1;
             let outcome = if edited.is_some() { "edited" } else { "not changed" };
-            context.print(&json!({ "profile": name.as_str(), "changed": edited.is_some() }), || {
+            context.print_changed(&json!({ "profile": name.as_str(), "changed": edited.is_some() }), || {
                 format!("Network filter {name} XML configuration {outcome}.\n\n")
             })
         }
@@ -166,17 +169,18 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let file = document.path();
             let shown = file.display();
             readable(file)?;
-            let attached = context
-                .bound(file, document.reading().reading(), PortArgs::default())
-                .map_err(under(format!("Failed to create network filter from {shown}")))?;
-            context.print(&attached, || {
+            let attached =
+                context
+                    .bound(file, document.reading().reading(), PortArgs::default())
+                    .map_err(under(format!("Failed to create network filter from {shown}")))?;
+            context.print_changed(&attached, || {
                 format!("Network filter binding on {} created from {shown}\n\n", attached.port)
             })
         }
         Virsh::BindingDelete(port) => {
             let port = port.text();
             context.detached(port).map_err(under(format!("failed to get nwfilter binding '{port}'")))?;
-            context.print(&json!({ "deleted": port }), || {
+            context.print_changed(&json!({ "deleted": port }), || {
                 format!("Network filter binding on {port} deleted\n\n")
             })
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::service::Rights;
-use crate::store::Folders;
+use crate::store::{Folders, KEPT};
 
 /// Who belongs to which group.
 const GROUPS: &str = "/etc/group";
@@ -26,6 +26,8 @@ pub struct Config {
     pub check_every_ms: u64,
     /// Whether what is found wrong then is put right.
     pub repair: bool,
+    /// How many changes the journal keeps.
+    pub keep_generations: u64,
     /// How much is logged.
     pub log: LogLevel,
 }
@@ -47,7 +49,14 @@ pub enum LogLevel {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { change_group: None, read_group: None, check_every_ms: 500, repair: true, log: LogLevel::Info }
+        Self {
+            change_group: None,
+            read_group: None,
+            check_every_ms: 500,
+            repair: true,
+            keep_generations: KEPT,
+            log: LogLevel::Info,
+        }
     }
 }
 
@@ -102,7 +111,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         if !Self::CHECK_EVERY.contains(&config.check_every_ms) {
             return Err(format!(
                 "check-every-ms: found {}, expected {} to {}",
@@ -110,6 +119,9 @@ impl Config {
                 Self::CHECK_EVERY.start(),
                 Self::CHECK_EVERY.end()
             ));
+        }
+        if config.keep_generations == 0 {
+            return Err("keep-generations: found 0, expected 1 or more".to_owned());
         }
         Ok(config)
     }
@@ -177,7 +189,7 @@ mod tests {
         let text = include_str!("../../../packaging/filter-ctl.toml");
         assert_eq!(Config::parse(text).expect("it is good"), Config::default());
         // Each key stands in it, commented out or not.
-        for key in ["change-group", "read-group", "check-every-ms", "repair", "log"] {
+        for key in ["change-group", "read-group", "check-every-ms", "repair", "keep-generations", "log"] {
             assert!(text.contains(&format!("{key} = ")), "{key}");
         }
         // And what is commented out is good, too.

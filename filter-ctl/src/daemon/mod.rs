@@ -24,7 +24,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::engine::{self, Settled};
 use crate::service::failure::{CONFLICT, Failure, INVALID, KERNEL};
-use crate::service::{Rights, Service, serve, socket_path};
+use crate::service::{Host, Order, Rights, Service, serve, socket_path};
 use crate::store::{Folders, Lock};
 
 pub use config::{Config, ConfigError};
@@ -48,13 +48,13 @@ pub fn run(folders: &Folders, named: Option<&std::path::Path>) -> Result<(), Fai
     let rights = config.rights().map_err(|error| Failure::new(INVALID, error))?;
     let lock = lock(folders)?;
     let listener = listen(folders)?;
-    let service = Arc::new(Service::new(folders.clone(), Some(lock)));
+    let host = Arc::new(Host::new(folders.clone(), Some(lock), config.keep_generations));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| system("starting", &error))?;
-    let ended = runtime.block_on(live(&service, listener, (named, config, rights)));
+    let ended = runtime.block_on(live(&host, listener, (named, config, rights)));
     // What was begun is brought to its end.
     runtime.shutdown_timeout(END);
     ended
@@ -113,7 +113,7 @@ fn listen(folders: &Folders) -> Result<StdListener, Failure> {
 }
 
 async fn live(
-    service: &Arc<Service>,
+    host: &Arc<Host>,
     listener: StdListener,
     (named, config, rights): (Option<&std::path::Path>, Config, Rights),
 ) -> Result<(), Failure> {
@@ -125,21 +125,21 @@ async fn live(
     let mut reload = signal(SignalKind::hangup()).map_err(fail)?;
     // Watched before the first look: what changes meanwhile is reported.
     let nudged = watch::watch().map_err(|error| system("watching interfaces", &error))?;
-    settle(service, None).await;
+    settle(host, None).await;
     let (say_rights, rights) = shared::channel(rights);
-    let serving = tokio::spawn(serve(listener, Arc::clone(service), rights));
-    let ports = tokio::spawn(keep_ports(Arc::clone(service), nudged));
+    let serving = tokio::spawn(serve(listener, Arc::clone(host), rights));
+    let ports = tokio::spawn(keep_ports(Arc::clone(host), nudged));
     tell(&[NotifyState::Ready]);
     tracing::info!(config = ?config, "ready");
     if let Some(time) = sd_notify::watchdog_enabled() {
-        tokio::spawn(stay_alive(Arc::clone(service), time / 3));
+        tokio::spawn(stay_alive(Arc::clone(host), time / 3));
     }
     loop {
         tokio::select! {
             _ = ended.recv() => break,
             _ = interrupted.recv() => break,
             _ = reload.recv() => {
-                let read = Config::find(named, service.folders());
+                let read = Config::find(named, host.folders());
                 let read = read.map_err(|error| error.to_string());
                 match read.and_then(|config| config.rights()) {
                     Ok(rights) => {
@@ -159,7 +159,7 @@ async fn live(
 }
 
 /// Holds ports to their standing bindings, as they appear.
-async fn keep_ports(service: Arc<Service>, mut nudged: Receiver<Nudge>) {
+async fn keep_ports(host: Arc<Host>, mut nudged: Receiver<Nudge>) {
     let mut watching = true;
     loop {
         let nudge = if watching {
@@ -176,14 +176,15 @@ async fn keep_ports(service: Arc<Service>, mut nudged: Receiver<Nudge>) {
             Ok(Some(Nudge::Changed)) | Err(_) => {}
             Ok(None) => watching = false,
         }
-        settle(&service, Some(since)).await;
+        settle(&host, Some(since)).await;
     }
 }
 
 /// Looks at all interfaces, and does what is to be done. What was reported at `since` is told with the time it took.
-async fn settle(service: &Arc<Service>, since: Option<Instant>) {
-    let service = Arc::clone(service);
+async fn settle(host: &Arc<Host>, since: Option<Instant>) {
+    let host = Arc::clone(host);
     let work = move || {
+        let service = Service::new(&host, Order::default());
         let fail = |error| service.failure(&error);
         if since.is_some() && !engine::unsettled(service.folders()).map_err(fail)? {
             return Ok(());
@@ -199,7 +200,7 @@ async fn settle(service: &Arc<Service>, since: Option<Instant>) {
     }
 }
 
-fn report(service: &Service, settled: Settled, since: Option<Instant>) {
+fn report(service: &Service<'_>, settled: Settled, since: Option<Instant>) {
     let took = since.map(|since| since.elapsed().as_micros() as u64);
     for (standing, attached) in settled.attached {
         let port = attached.port;
@@ -215,13 +216,13 @@ fn report(service: &Service, settled: Settled, since: Option<Instant>) {
 }
 
 /// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.
-async fn stay_alive(service: Arc<Service>, every: Duration) {
+async fn stay_alive(host: Arc<Host>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let service = Arc::clone(&service);
-        let looked = tokio::task::spawn_blocking(move || service.folders().run.exists()).await;
+        let host = Arc::clone(&host);
+        let looked = tokio::task::spawn_blocking(move || host.folders().run.exists()).await;
         if looked.is_ok() {
             tell(&[NotifyState::Watchdog]);
         }

@@ -16,6 +16,7 @@ mod mapped;
 mod occupancy;
 mod parameters;
 mod pins;
+mod preview;
 mod publish;
 mod putter;
 mod run;

@@ -56,14 +56,25 @@ impl Occupancy {
 
     /// `slot` and all that its record names is in use.
     pub(super) fn hold(&mut self, slot: u32, record: &PortRecord, tables: &Tables) {
+        self.reserve(slot, record, tables.counters_of(record), tables.buckets_of(record));
+    }
+
+    /// The same, with counters and buckets of a record that need not be written.
+    pub(super) fn reserve(
+        &mut self,
+        slot: u32,
+        record: &PortRecord,
+        counters: impl Iterator<Item = u32>,
+        buckets: impl Iterator<Item = u32>,
+    ) {
         self.slots.hold(slot);
         self.ports.hold(record.port);
         self.hold_flows(record);
         self.nodes.hold(record.nodes..record.nodes + record.node_count);
         self.rules.hold(record.rules..record.rules + record.rule_count);
         self.limits.hold(record.limits..record.limits + record.limit_count);
-        tables.counters_of(record).for_each(|counter| self.counters.hold(counter));
-        tables.buckets_of(record).for_each(|bucket| self.buckets.hold(bucket));
+        counters.for_each(|counter| self.counters.hold(counter));
+        buckets.for_each(|bucket| self.buckets.hold(bucket));
         let graphs = self.graphs.entry(record.policy).or_default();
         match graphs.iter_mut().find(|graph| graph.record.nodes == record.nodes) {
             Some(graph) => graph.holders += 1,

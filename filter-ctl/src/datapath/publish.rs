@@ -271,7 +271,7 @@ impl Datapath {
     }
 
     /// Where the nodes of an equal image already stand.
-    fn shared(&self, image: &Image, fingerprint: u64) -> Option<u32> {
+    pub(super) fn shared(&self, image: &Image, fingerprint: u64) -> Option<u32> {
         self.occupancy.graphs(fingerprint).find_map(|record| {
             let same = record.node_count as usize == image.nodes.len()
                 && (record.nodes..)

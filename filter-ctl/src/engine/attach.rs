@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use super::batch::{self, Batch, Bring, Ready, keep_last};
 use super::bindings::settled;
 use super::flows::{Connections, FlowsChanged, OldFlows};
+use super::history;
 use super::planned::{Planned, Planner};
 use super::{Engine, EngineError, Warning};
 use crate::datapath::{Datapath, Retired};
@@ -219,12 +220,14 @@ impl Engine {
         });
         let ready = prepared
             .and_then(|()| batch.judge_flows(&datapath))
-            .and_then(|()| Ok(batch.save(&self.folders)?));
+            .and_then(|()| Ok(batch.save(&self.folders)?))
+            .and_then(|()| self.begin(history::Planned { ports: batch.changes(), ..Default::default() }));
         if let Err(error) = ready {
             batch.abandon(&mut datapath, &self.folders)?;
             return Err(error);
         }
-        let connections = self.enforce(&mut datapath, batch, progress)?;
+        let enforced = self.enforce(&mut datapath, batch, progress);
+        let connections = self.finish(enforced)?;
         for changed in connections.ports {
             if let Some(attached) = attached.iter_mut().find(|attached| attached.port == changed.port) {
                 attached.connections = Some(changed);

@@ -12,7 +12,7 @@ use super::{EngineError, fail_open};
 use crate::compile::Image;
 use crate::datapath::{Datapath, FlowSpec, LimitSpec, PortSpec, Prepared, Recheck, Retired};
 use crate::policy::{Gate, LimitKey, Measure, Policy, Rate, Rule, RuleKind};
-use crate::store::{Applied, Binding, Folders, PortState, RuleState, StoreError};
+use crate::store::{Applied, Binding, Folders, PortAction, PortChange, PortState, RuleState, StoreError};
 
 /// A port whose next policy is written, and not yet in force.
 pub(super) struct Ready {
@@ -73,36 +73,15 @@ impl Batch {
         let record = datapath.published_on(before.ifindex);
         let described = record.and_then(|record| before.of_generation(record.generation));
         let goes_on = record.filter(|_| !self.afresh);
-        let current = described.filter(|_| goes_on.is_some());
-        let counters = counters(&shared.policy.rules, current);
-        let generation = record.map_or(1, |record| record.generation.wrapping_add(1));
-        let (ip4, ip6) = planned.addresses();
-        let flows = FlowSpec {
-            places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
-            next_epoch: goes_on.is_some() && self.old_flows != OldFlows::Keep,
-        };
         if self.old_flows != OldFlows::Cut && shared.image.tracked != 0 {
-            check_room(datapath, goes_on.as_ref(), flows.places)?;
+            check_room(datapath, goes_on.as_ref(), binding.flows_max.unwrap_or(FlowSpec::PLACES))?;
         }
-        let (names, limits) = limits(&shared.policy, current);
-        let spec = PortSpec {
-            ifindex: before.ifindex,
-            generation,
-            port: goes_on.map(|record| record.port),
-            image: &shared.image,
-            counters: &counters,
-            flags: planned.flags,
-            fail_open: fail_open(&binding),
-            mac: planned.parameters.mac.map(|mac| mac.0),
-            ip4: &ip4,
-            ip6: &ip6,
-            limits: &limits,
-            flows,
-            answers: filter_common::answer::Rate::default(),
-            learning: planned.learning.record(),
-        };
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
-        let prepared = datapath.prepare_like(&spec, like)?;
+        let (prepared, names) =
+            with_spec(&before, (record.as_ref(), self.afresh), planned, &binding, self.old_flows, |spec, names| {
+                datapath.prepare_like(spec, like).map(|prepared| (prepared, names))
+            })?;
+        let generation = prepared.record().generation;
         let rules = shared.policy.rules.iter().zip(prepared.counters()).map(rule_state).collect();
         let mut state = before.clone();
         state.applied.retain(|applied| described.is_some_and(|known| known.generation == applied.generation));
@@ -148,6 +127,11 @@ impl Batch {
             port.state.save(folders)?;
         }
         Ok(())
+    }
+
+    /// What is about to change, for the journal.
+    pub(super) fn changes(&self) -> Vec<PortChange> {
+        self.ready.iter().map(Ready::change).collect()
     }
 
     /// Takes everything back.
@@ -222,8 +206,50 @@ pub(super) fn publish(
     Ok(Connections::of(changed.into_iter().map(|(_, changed)| changed).collect()))
 }
 
+/// Says what a port is to do with a policy, and what its limits are called. One that begins afresh takes nothing over of
+/// what is in force.
+pub(super) fn with_spec<T>(
+    before: &PortState,
+    (record, afresh): (Option<&PortRecord>, bool),
+    planned: &Planned,
+    binding: &Binding,
+    old_flows: OldFlows,
+    then: impl FnOnce(&PortSpec<'_>, Vec<String>) -> T,
+) -> T {
+    let shared = &planned.shared;
+    let goes_on = record.filter(|_| !afresh);
+    let current = goes_on.and_then(|record| before.of_generation(record.generation));
+    let counters = counters(&shared.policy.rules, current);
+    let (ip4, ip6) = planned.addresses();
+    let (names, limits) = limits(&shared.policy, current);
+    let spec = PortSpec {
+        ifindex: before.ifindex,
+        generation: record.map_or(1, |record| record.generation.wrapping_add(1)),
+        port: goes_on.map(|record| record.port),
+        image: &shared.image,
+        counters: &counters,
+        flags: planned.flags,
+        fail_open: fail_open(binding),
+        mac: planned.parameters.mac.map(|mac| mac.0),
+        ip4: &ip4,
+        ip6: &ip6,
+        limits: &limits,
+        flows: FlowSpec {
+            places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
+            next_epoch: goes_on.is_some() && old_flows != OldFlows::Keep,
+        },
+        answers: filter_common::answer::Rate::default(),
+        learning: planned.learning.record(),
+    };
+    then(&spec, names)
+}
+
 /// Whether all connections of a port will fit into a table with so many places, with room to find places in.
-fn check_room(datapath: &Datapath, record: Option<&PortRecord>, places: u32) -> Result<(), EngineError> {
+pub(super) fn check_room(
+    datapath: &Datapath,
+    record: Option<&PortRecord>,
+    places: u32,
+) -> Result<(), EngineError> {
     let room = FlowSpec::room(places);
     let Some(record) = record.filter(|record| (record.flow_mask as usize + 1) * PLACES > room) else {
         return Ok(());
@@ -241,6 +267,24 @@ fn check_room(datapath: &Datapath, record: Option<&PortRecord>, places: u32) -> 
 }
 
 impl Ready {
+    fn change(&self) -> PortChange {
+        let action = match self.state.applied.as_slice() {
+            [was, next] if was.binding == next.binding => PortAction::Updated,
+            [was, next] => PortAction::Rebound {
+                was: Box::new(was.binding.clone()),
+                binding: Box::new(next.binding.clone()),
+            },
+            [next] => PortAction::Attached { binding: Box::new(next.binding.clone()) },
+            _ => PortAction::Updated,
+        };
+        PortChange {
+            port: self.state.name.clone(),
+            ifindex: self.state.ifindex,
+            record: Some(self.prepared.record().generation),
+            action,
+        }
+    }
+
     /// Takes the port back that was not published, or is not any more.
     pub(super) fn restore(&self, folders: &Folders) -> Result<(), StoreError> {
         restore(&self.before, self.replaces, folders)

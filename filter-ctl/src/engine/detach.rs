@@ -1,9 +1,9 @@
 //! Detaching ports: all that are named, or none.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, history};
 use crate::datapath::Datapath;
 use crate::netdev::Interfaces;
-use crate::store::{PortState, StoreError};
+use crate::store::{PortAction, PortChange, PortState, StoreError};
 
 impl Engine {
     /// Takes the classifiers off ports and forgets them.
@@ -26,14 +26,36 @@ impl Engine {
         }
         found.sort_unstable();
         found.dedup();
-        if let Some(datapath) = &mut datapath {
+        let ports = found.iter().map(|&ifindex| self.detaching(ifindex, &interfaces, datapath.as_ref()));
+        self.begin(history::Planned { ports: ports.collect(), ..Default::default() })?;
+        let detached = self.take_off(&found, datapath.as_mut());
+        self.finish(detached)
+    }
+
+    fn take_off(&self, found: &[u32], datapath: Option<&mut Datapath>) -> Result<(), EngineError> {
+        if let Some(datapath) = datapath {
             // First the classifiers, then what they look at.
-            datapath.detach_all(&found);
+            datapath.detach_all(found);
             let retired = found.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)).collect();
             datapath.reclaim(retired)?;
         }
         found.iter().try_for_each(|&ifindex| PortState::remove(&self.folders, ifindex))?;
         Ok(())
+    }
+
+    /// What is about to change, for the journal.
+    fn detaching(&self, ifindex: u32, interfaces: &Interfaces, datapath: Option<&Datapath>) -> PortChange {
+        let state = PortState::load(&self.folders, ifindex).ok().flatten();
+        let record = datapath.and_then(|datapath| datapath.published_on(ifindex));
+        let record = record.map(|record| record.generation);
+        let applied = state.as_ref().and_then(|state| match record {
+            Some(generation) => state.of_generation(generation),
+            None => state.applied.last(),
+        });
+        let was = applied.map(|applied| Box::new(applied.binding.clone()));
+        let name = interfaces.at(ifindex).map(|interface| interface.name.clone());
+        let port = name.or_else(|| state.as_ref().map(|state| state.name.clone())).unwrap_or_default();
+        PortChange { port, ifindex, record, action: PortAction::Detached { was } }
     }
 
     /// The index of a port that is attached, or of which something is known.

@@ -82,7 +82,7 @@ impl DomainBinding {
             other => other,
         };
         let kind = netdev::InterfaceKind::Other(device.to_owned());
-        netdev::Interface { name: self.interface(), ifindex: 0, kind }.refusal()
+        netdev::Interface { name: self.interface(), ifindex: 0, kind, mac: None, up: false }.refusal()
     }
 }
 

@@ -4,16 +4,15 @@
 //! Bindings carry the domain as their owner. That is how its ports are found again when its document does not say
 //! any more which they were.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::domain::DomainBinding;
 use super::view::{PortView, Status, ports};
 use super::{Engine, EngineError};
-use crate::datapath::{Datapath, LoadOptions};
+use crate::datapath::Datapath;
+use crate::model::{MacAddr, ValueError};
 use crate::netdev::Interfaces;
-use crate::store::{Folders, Lock, PortState};
+use crate::store::{Folders, PortState, Selector, Standing};
 
 /// What became of a domain's ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +28,8 @@ pub struct DomainPorts {
 }
 
 impl Engine {
-    /// Opens the store, for changing, if nobody holds it for longer than this.
-    pub fn open_within(folders: Folders, options: LoadOptions, wait: Duration) -> Result<Self, EngineError> {
-        let lock = Lock::take_within(&folders, wait)?;
-        Self::with_lock(folders, options, lock)
-    }
-
-    /// Puts the bindings of a domain in force on the taps that it has, on all or on none.
+    /// Puts the bindings of a domain in force on the taps that it has, on all or on none. Those for interfaces that it does not
+    /// have yet are kept, and put in force when it gets them.
     pub fn attach_domain(&mut self, bindings: &[DomainBinding]) -> Result<DomainPorts, EngineError> {
         let there = bindings.iter().filter(|bound| bound.is_there());
         let wanted = there.map(|bound| Ok((tap_of(bound)?.to_owned(), bound.binding.clone())));
@@ -48,6 +42,11 @@ impl Engine {
             error => error,
         })?;
         let attached = attached.into_iter().map(|attached| attached.port).collect();
+        for bound in bindings.iter().filter(|bound| !bound.is_there()) {
+            if let Some(standing) = standing_of(bound)? {
+                self.bind(&standing)?;
+            }
+        }
         Ok(DomainPorts { attached, ..DomainPorts::default() })
     }
 
@@ -75,6 +74,12 @@ impl Engine {
 
     /// Stops filtering the ports of the domain with this UUID, and forgets those whose interfaces are gone.
     pub fn release_domain(&mut self, uuid: &str) -> Result<DomainPorts, EngineError> {
+        let (kept, _) = Standing::load_all(&self.folders)?;
+        for standing in &kept {
+            if standing.binding.owner.as_ref().is_some_and(|owner| owner.uuid == uuid) {
+                self.unbind(&standing.name)?;
+            }
+        }
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
         let (states, _) = PortState::load_all(&self.folders)?;
         let own = states.into_iter().filter(|state| {
@@ -122,6 +127,16 @@ pub fn verify_domain(folders: &Folders, bindings: &[DomainBinding]) -> Result<Do
         )));
     }
     Ok(DomainPorts { kept, ..DomainPorts::default() })
+}
+
+/// What keeps a binding for an interface that a domain does not have yet; nothing where its MAC address is not known.
+fn standing_of(bound: &DomainBinding) -> Result<Option<Standing>, EngineError> {
+    let (Some(mac), Some(owner)) = (&bound.mac, &bound.binding.owner) else { return Ok(None) };
+    let mac: MacAddr =
+        mac.parse().map_err(|error: ValueError| EngineError::Invalid(format!("mac address: {error}")))?;
+    let name = format!("{}-{}", owner.uuid, mac.to_string().replace(':', ""));
+    let selector = Selector { mac: Some(mac), ..Selector::default() };
+    Ok(Some(Standing { name, selector, binding: bound.binding.clone() }))
 }
 
 /// The tap of an interface that can be filtered.

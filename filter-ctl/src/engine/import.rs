@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::profiles::identified;
 use super::{Engine, EngineError, Warning};
-use crate::model::{Profile, ProfileName};
+use crate::model::Profile;
 use crate::resolve::filter::{Change, changes};
 use crate::resolve::{Library, closure};
 use crate::store::{Origin, Profiles};
-use crate::xml::Reading;
+use crate::xml::{self, Reading};
 
 /// A file that may hold a filter.
 #[derive(Clone, Debug)]
@@ -271,8 +271,9 @@ impl Engine {
         let done = !dry_run && (good || keep_going);
         let mut ports = Vec::new();
         if done && !filters.is_empty() {
-            let names: Vec<ProfileName> = filters.iter().map(|(filter, _)| filter.name.clone()).collect();
-            (ports, _) = self.change(&names, &library, |engine| {
+            let text = |filter: &Profile| (filter.name.clone(), Some(xml::print_stored(filter, reading)));
+            let texts = filters.iter().map(|(filter, _)| text(filter)).collect();
+            (ports, _) = self.change(texts, &library, |engine| {
                 Ok(engine.profiles.save(&engine.folders.profiles, filters)?)
             })?;
         }

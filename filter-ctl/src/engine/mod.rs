@@ -19,8 +19,12 @@ mod hook_script;
 mod import;
 mod learning;
 mod migrate;
+mod diff;
+mod history;
+mod log;
 mod planned;
 mod profiles;
+mod rollback;
 mod sets;
 mod standing;
 mod upgrade;
@@ -34,7 +38,9 @@ use crate::compile::CompileError;
 use crate::datapath::{Datapath, DatapathError, LOOPBACK, LoadOptions};
 use crate::netdev::{self, Interfaces};
 use crate::resolve::ResolveError;
-use crate::store::{Binding, Fail, Folders, Lock, PortState, Profiles, Sets, StoreError, load_timeouts};
+use crate::store::{
+    Author, Binding, Fail, Folders, History, KEPT, Lock, PortState, Profiles, Sets, StoreError, load_timeouts,
+};
 
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
@@ -43,6 +49,7 @@ pub use doctor::{Diagnosis, Finding, PortStack, Severity, StackProgram, diagnose
 pub use drift::{Drift, DriftKind, Repaired, drift};
 pub use domain::{BindingSource, DomainBinding, bindings_of_domain, check_bindings, missing_interface};
 pub use domain_ports::{DomainPorts, verify_domain};
+pub use diff::{Diff, PortDiff, ProfileDiff, diff};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,
@@ -51,7 +58,9 @@ pub use flows::{
 pub use hook_script::{HookChanged, HookScript, install_hook, uninstall_hook};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
 pub use migrate::{PortRestored, PortSaved, RestoreOptions};
+pub use log::{Log, LogEntry, LogFilter, TextChange, log, log_entry};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
+pub use rollback::RolledBack;
 pub use sets::{SetChanged, SetView, set_members, sets};
 pub use standing::{Settled, StandingView, standing, unsettled};
 pub use upgrade::builds;
@@ -119,6 +128,9 @@ pub struct Engine {
     options: LoadOptions,
     namespace: u64,
     old_flows: OldFlows,
+    author: Author,
+    keep: u64,
+    history: Option<History>,
     _lock: Lock,
 }
 
@@ -133,7 +145,17 @@ impl Engine {
     pub fn open_locked(folders: Folders, options: LoadOptions, lock: Lock) -> Result<Self, EngineError> {
         let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
         let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-        Ok(Self { folders, profiles, options, namespace, old_flows: OldFlows::default(), _lock: lock })
+        Ok(Self {
+            folders,
+            profiles,
+            options,
+            namespace,
+            old_flows: OldFlows::default(),
+            author: Author::of_process(),
+            keep: KEPT,
+            history: None,
+            _lock: lock,
+        })
     }
 
     /// Says what becomes of connections when policies change.

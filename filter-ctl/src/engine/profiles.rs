@@ -1,17 +1,17 @@
 //! Making, changing and removing profiles, with all ports that use them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::batch::{self, Batch};
 use super::flows::Connections;
 use super::planned::Planner;
 use super::sets::Unreadable;
-use super::{Engine, EngineError, Warning};
+use super::{Engine, EngineError, Warning, history};
 use crate::datapath::Datapath;
 use crate::model::{Body, Profile, ProfileName};
 use crate::resolve::{Library, ResolveError, closure};
-use crate::store::{Origin, PortState, Profiles};
-use crate::xml::Reading;
+use crate::store::{Binding, Origin, PortState, Profiles};
+use crate::xml::{self, Reading};
 
 /// What changing a profile came to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -126,7 +126,8 @@ impl Engine {
         let mut changed = self.profiles.clone();
         changed.add_read(profile.clone(), reading);
         let warnings = check_references(&changed, &profile)?;
-        let (ports, connections) = self.change(std::slice::from_ref(&name), &changed, |engine| {
+        let texts = vec![(name.clone(), Some(xml::print_stored(&profile, reading)))];
+        let (ports, connections) = self.change(texts, &changed, |engine| {
             Ok(engine.profiles.save(&engine.folders.profiles, vec![(profile, reading)])?)
         })?;
         let outcome = if known { Outcome::Updated } else { Outcome::Created };
@@ -149,7 +150,7 @@ impl Engine {
         if let Some((_, original)) = shipped.get(name) {
             let mut changed = self.profiles.clone();
             changed.add(original.clone());
-            let (ports, _) = self.change(std::slice::from_ref(name), &changed, |engine| {
+            let (ports, _) = self.change(vec![(name.clone(), None)], &changed, |engine| {
                 Ok(engine.profiles.remove(&engine.folders.profiles, name)?)
             })?;
             return Ok(Removed { profile, ports, referrers: vec![] });
@@ -177,7 +178,10 @@ impl Engine {
                 by.join(" and by ")
             )));
         }
-        self.profiles.remove(&self.folders.profiles, name)?;
+        let profiles = vec![(name.clone(), None)];
+        self.begin(history::Planned { profiles, ..Default::default() })?;
+        let removed = self.profiles.remove(&self.folders.profiles, name);
+        self.finish(removed.map_err(EngineError::from))?;
         Ok(Removed { profile, ports: vec![], referrers })
     }
 
@@ -190,40 +194,91 @@ impl Engine {
         })
     }
 
-    /// Puts `changed` in force on all ports that use one of `names`, and `store`s it, or does nothing.
+    /// Puts `changed` in force on all ports that use a profile whose text changes, and `store`s it, or does nothing.
     pub(super) fn change(
         &mut self,
-        names: &[ProfileName],
+        profiles: Vec<(ProfileName, Option<String>)>,
         changed: &Profiles,
         store: impl FnOnce(&mut Self) -> Result<(), EngineError>,
     ) -> Result<(Vec<String>, Connections), EngineError> {
+        let planned = history::Planned { profiles, ..Default::default() };
+        self.change_with(planned, &BTreeMap::new(), changed, store)
+    }
+
+    /// The same, with other timeouts if they are `planned`, and other bindings of some ports, by their indices.
+    pub(super) fn change_with(
+        &mut self,
+        mut planned: history::Planned,
+        bindings: &BTreeMap<u32, Binding>,
+        changed: &Profiles,
+        store: impl FnOnce(&mut Self) -> Result<(), EngineError>,
+    ) -> Result<(Vec<String>, Connections), EngineError> {
+        let names: Vec<ProfileName> = planned.profiles.iter().map(|(name, _)| name.clone()).collect();
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         let ports = self.all_ports(datapath.as_mut())?;
-        let users: Vec<&PortState> = users_of(changed, names, &ports).collect();
+        let mut users: Vec<&PortState> = users_of(changed, &names, &ports).collect();
+        users.retain(|port| !bindings.contains_key(&port.ifindex));
+        users.extend(ports.iter().filter(|port| bindings.contains_key(&port.ifindex)));
         let Some(datapath) = datapath.as_mut().filter(|_| !users.is_empty()) else {
-            store(self)?;
+            self.begin(planned)?;
+            let stored = store(self);
+            self.finish(stored)?;
             return Ok((vec![], Connections::default()));
         };
         let mut unreadable = self.finish_what_was_begun(datapath)?;
         let mut batch = Batch::new(self.old_flows);
-        let prepared = self.prepare_all(datapath, changed, &users, &mut batch, &mut unreadable);
-        if let Err(error) = prepared.and_then(|()| store(self)) {
+        let prepared = self.prepare_all(datapath, (changed, bindings), &users, &mut batch, &mut unreadable);
+        let begun = prepared.and_then(|()| {
+            planned.ports = batch.changes();
+            self.begin(planned)
+        });
+        if let Err(error) = begun {
             batch.abandon(datapath, &self.folders)?;
             return Err(error);
+        }
+        if let Err(error) = store(self) {
+            let abandoned = batch.abandon(datapath, &self.folders);
+            return self.finish(abandoned.map_err(EngineError::from).and(Err(error)));
         }
         let (_, ready) = batch.into_ready();
         let mut names = Vec::new();
         let known = (datapath, &self.folders);
         let connections = batch::publish(ready, self.old_flows, Vec::new(), known, &mut |state| {
             names.push(state.name.clone());
-        })?;
+        });
+        let connections = self.finish(connections)?;
         Ok((names, connections))
+    }
+
+    /// Resolves and compiles what [`Engine::change_with`] would, and gives the ports that it would change.
+    pub(super) fn try_change(
+        &self,
+        planned: &history::Planned,
+        bindings: &BTreeMap<u32, Binding>,
+        changed: &Profiles,
+    ) -> Result<Vec<String>, EngineError> {
+        let names: Vec<ProfileName> = planned.profiles.iter().map(|(name, _)| name.clone()).collect();
+        let ports = self.all_ports(None)?;
+        let used: Vec<u32> = users_of(changed, &names, &ports).map(|port| port.ifindex).collect();
+        let mut planner = Planner::new(changed);
+        let mut touched = Vec::new();
+        for port in &ports {
+            let other = bindings.get(&port.ifindex);
+            let Some(current) =
+                port.applied.last().filter(|_| other.is_some() || used.contains(&port.ifindex))
+            else {
+                continue;
+            };
+            planner.plan(other.unwrap_or(&current.binding)).map_err(|error| error.of_port(&port.name))?;
+            touched.push(port.name.clone());
+        }
+        Ok(touched)
     }
 
     fn prepare_all(
         &self,
         datapath: &mut Datapath,
-        changed: &Profiles,
+        (changed, bindings): (&Profiles, &BTreeMap<u32, Binding>),
         users: &[&PortState],
         batch: &mut Batch,
         unreadable: &mut Unreadable,
@@ -234,11 +289,12 @@ impl Engine {
             let current = record.and_then(|record| state.of_generation(record.generation));
             // A port without a record is not filtered by us: there is nothing to change.
             let Some(current) = current else { continue };
+            let binding = bindings.get(&state.ifindex).unwrap_or(&current.binding);
             planner
-                .plan(&current.binding)
+                .plan(binding)
                 .and_then(|planned| {
                     unreadable.refuse(&planned.shared.policy)?;
-                    batch.prepare(datapath, state.clone(), &planned, current.binding.clone())
+                    batch.prepare(datapath, state.clone(), &planned, binding.clone())
                 })
                 .map_err(|error| error.of_port(&state.name))?;
         }
@@ -248,7 +304,7 @@ impl Engine {
 }
 
 /// Ports whose bindings lead to one of the profiles.
-fn users_of<'a>(
+pub(super) fn users_of<'a>(
     library: &'a dyn Library,
     names: &'a [ProfileName],
     ports: &'a [PortState],

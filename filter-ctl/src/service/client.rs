@@ -4,14 +4,15 @@
 //! whoever finds nobody behind the socket and gets the lock knows that there is no daemon, and that none comes before the
 //! lock is given back.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::failure::{Failure, KERNEL};
-use super::{Method, Progress, Service, wire};
+use super::failure::{CONFLICT, Failure, KERNEL};
+use super::{Access, Host, Method, Order, Outcome, Progress, Service, wire};
 use crate::store::{Folders, Lock};
 
 /// Between two attempts to get the lock, or to find the daemon that has it.
@@ -21,12 +22,36 @@ const PAUSE: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug)]
 pub struct Client {
     folders: Folders,
+    keep: u64,
+    if_generation: Option<u64>,
+    /// How long it waits for others.
+    wait: Option<Duration>,
+    outcome: RefCell<Outcome>,
 }
 
 impl Client {
-    /// For the state in these folders.
-    pub fn new(folders: Folders) -> Self {
-        Self { folders }
+    /// For the state in these folders. Where changes are made here, the journal keeps so many.
+    pub fn new(folders: Folders, keep: u64) -> Self {
+        Self { folders, keep, if_generation: None, wait: None, outcome: RefCell::default() }
+    }
+
+    /// Changes something only if this is the number of the last change.
+    #[must_use]
+    pub fn if_generation(mut self, expected: Option<u64>) -> Self {
+        self.if_generation = expected;
+        self
+    }
+
+    /// Waits no longer than this for others who change something, and for the daemon's answer.
+    #[must_use]
+    pub fn within(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// What has to be known besides what the last request came to.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.borrow().clone()
     }
 
     /// Has a request carried out.
@@ -36,14 +61,20 @@ impl Client {
 
     /// The same; where it is done here, `progress` is told how far it is.
     pub fn call_with<M: Method>(&self, method: M, progress: Box<Progress>) -> Result<M::Reply, Failure> {
+        let deadline = self.wait.map(|wait| Instant::now() + wait);
+        let if_generation = self.if_generation.filter(|_| M::ACCESS == Access::Change);
         loop {
             if let Some(socket) = self.daemon()? {
-                return wire::call(socket, &method);
+                let (reply, outcome) = wire::call(socket, &method, if_generation, self.wait)?;
+                self.outcome.replace(outcome);
+                return Ok(reply);
             }
             let lock = if M::ALONE {
                 let taken = Lock::try_take(&self.folders);
-                let taken = taken.map_err(|error| Failure::engine(&error.into(), &self.folders, None))?;
-                let Some(lock) = taken else {
+                let Some(lock) = taken.map_err(|error| Failure::engine(&error.into(), &self.folders, None))? else {
+                    if deadline.is_some_and(|deadline| deadline < Instant::now()) {
+                        return Err(self.busy());
+                    }
                     thread::sleep(PAUSE);
                     continue;
                 };
@@ -51,8 +82,24 @@ impl Client {
             } else {
                 None
             };
-            return method.carry_out(&Service::new(self.folders.clone(), lock).with_progress(progress));
+            let host = Host::new(self.folders.clone(), lock, self.keep);
+            let order = Order { author: None, if_generation };
+            let service = Service::new(&host, order).with_progress(progress);
+            let reply = method.carry_out(&service);
+            self.outcome.replace(service.outcome());
+            return reply;
         }
+    }
+
+    fn busy(&self) -> Failure {
+        let seconds = self.wait.unwrap_or_default().as_secs();
+        Failure::new(
+            CONFLICT,
+            format!(
+                "{}: another command has been changing something for more than {seconds} s; `fuser -v` on it says which",
+                self.folders.run.join("lock").display()
+            ),
+        )
     }
 
     /// Whether a daemon runs.

@@ -9,9 +9,13 @@
 mod access;
 mod client;
 mod document;
+mod domain;
 pub mod failure;
 mod flows;
+mod health;
+mod history;
 mod method;
+mod migration;
 mod policies;
 mod ports;
 mod profiles;
@@ -26,7 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::datapath::LoadOptions;
 use crate::engine::{Engine, EngineError};
-use crate::store::{Folders, Lock, Profiles, Sets};
+use crate::store::{Author, Folders, Lock, Profiles, Sets};
 use crate::xml;
 use failure::Failure;
 
@@ -34,7 +38,11 @@ pub use access::{Access, Rights};
 pub use client::{Client, socket_path};
 pub use document::Document;
 pub use flows::{CutFlows, ExportFlows, File, FlowsCut, ImportFlows, ListFlows, ListedFlows, SummarizeFlows};
+pub use domain::{AttachDomain, CheckDomain, CheckedDomain, ReattachDomain, ReleaseDomain, VerifyDomain};
+pub use health::{Diagnose, GetBuilds, KnownBuilds, Repair, RepairedPorts, Upgrade, Upgraded};
+pub use history::{DiffProfiles, GetLogEntry, ListLog, RestoreProfile, RollBack};
 pub use method::{METHODS, Method, Methods};
+pub use migration::{RestorePort, SavePort, SavedPort};
 pub use policies::{Compile, Explain, Explanations, FrameOf, Subject};
 pub use ports::{Attach, AttachedPorts, Detach, DetachedPorts, ListPorts, PortBinding, Ports, Stats};
 pub use profiles::{
@@ -50,24 +58,65 @@ pub use standing::{Bind, Bound, FailedPort, ListStanding, ListedStanding, Unbind
 pub use timeouts::{GetTimeouts, ResetTimeouts, SetTimeouts, TimeoutValues};
 pub use wire::{INTERFACE, serve};
 
-/// What methods work on.
-pub struct Service {
+/// What all requests work on.
+#[derive(Debug)]
+pub struct Host {
     folders: Folders,
     /// Held already, by the daemon; else it is taken for each piece of work.
     lock: Option<Lock>,
+    /// How many changes the journal keeps.
+    keep: u64,
     /// One piece of work at a time.
     turn: Mutex<()>,
-    /// Told how far a long piece of work is.
-    progress: Box<Progress>,
+}
+
+impl Host {
+    /// With these folders, under a lock that is held already, or is taken when there is something to change. The journal
+    /// keeps so many changes.
+    pub fn new(folders: Folders, lock: Option<Lock>, keep: u64) -> Self {
+        Self { folders, lock, keep, turn: Mutex::new(()) }
+    }
+
+    /// Where everything is.
+    pub fn folders(&self) -> &Folders {
+        &self.folders
+    }
+}
+
+/// Who asks, and on what condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Whose change it is in the journal; this process's if nobody is named.
+    pub author: Option<Author>,
+    /// Nothing is changed unless this is the number of the last change.
+    pub if_generation: Option<u64>,
+}
+
+/// What has to be known besides what a request came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The last change of the configured state, after a request that changes something.
+    pub generation: Option<u64>,
+    /// What was found damaged in the journal.
+    pub notes: Vec<String>,
 }
 
 /// Told how much of a long piece of work is done, and how much there is.
 pub type Progress = dyn Fn(usize, usize) + Send + Sync;
 
+/// One request, on its way.
+pub struct Service<'a> {
+    host: &'a Host,
+    order: Order,
+    progress: Box<Progress>,
+    outcome: Mutex<Outcome>,
+}
+
 /// An engine, and our turn to use it.
 #[derive(Debug)]
 pub struct Working<'a> {
     engine: Engine,
+    outcome: &'a Mutex<Outcome>,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -85,16 +134,24 @@ impl DerefMut for Working<'_> {
     }
 }
 
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("folders", &self.folders).finish_non_exhaustive()
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.generation = self.engine.generation().ok();
+        outcome.notes = self.engine.notes().to_vec();
     }
 }
 
-impl Service {
-    /// Works in these folders, under a lock that is held already, or is taken when there is something to change.
-    pub fn new(folders: Folders, lock: Option<Lock>) -> Self {
-        Self { folders, lock, turn: Mutex::new(()), progress: Box::new(|_, _| {}) }
+impl fmt::Debug for Service<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("host", &self.host).field("order", &self.order).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Service<'a> {
+    /// For a request of somebody's.
+    pub fn new(host: &'a Host, order: Order) -> Self {
+        Self { host, order, progress: Box::new(|_, _| {}), outcome: Mutex::default() }
     }
 
     /// Says who is told how far long pieces of work are.
@@ -108,9 +165,14 @@ impl Service {
         (self.progress)(done, total);
     }
 
+    /// What has to be known besides what the request came to, when it was carried out.
+    pub fn outcome(self) -> Outcome {
+        self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where everything is.
     pub fn folders(&self) -> &Folders {
-        &self.folders
+        &self.host.folders
     }
 
     /// An engine to change something with, as soon as nobody else changes anything.
@@ -120,20 +182,32 @@ impl Service {
 
     /// The same, with what loads the classifiers if they are not loaded.
     pub fn engine_with(&self, options: LoadOptions) -> Result<Working<'_>, Failure> {
+        let Host { folders, lock, keep, turn } = self.host;
         // A panic of somebody before has left nothing in memory that would be used again.
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = match &self.lock {
-            Some(lock) => lock.clone(),
-            None => Lock::take(&self.folders).map_err(|error| self.failure(&error.into()))?,
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || {
+            let lock = match lock {
+                Some(lock) => lock.clone(),
+                None => Lock::take(folders)?,
+            };
+            let mut engine =
+                Engine::open_locked(folders.clone(), options, lock)?.with_kept_generations(*keep);
+            if let Some(author) = &self.order.author {
+                engine = engine.with_author(author.clone());
+            }
+            match self.order.if_generation {
+                Some(expected) => engine.if_generation(expected),
+                None => Ok(engine),
+            }
         };
-        let engine = Engine::open_locked(self.folders.clone(), options, lock);
-        Ok(Working { engine: engine.map_err(|error| self.failure(&error))?, _turn: turn })
+        let engine = open().map_err(|error| self.failure(&error))?;
+        Ok(Working { engine, outcome: &self.outcome, _turn: turn })
     }
 
     /// All profiles, to look at, with these beside them.
     pub fn profiles(&self, more: &[Document]) -> Result<Profiles, Failure> {
-        let mut profiles = Profiles::load(&self.folders.profiles)
-            .and_then(|profiles| profiles.with_sets(&Sets::new(&self.folders.sets)))
+        let mut profiles = Profiles::load(&self.folders().profiles)
+            .and_then(|profiles| profiles.with_sets(&Sets::new(&self.folders().sets)))
             .map_err(|error| self.failure(&error.into()))?;
         for document in more {
             profiles.add(document.parse(xml::stored_reading(&document.xml))?.profile);
@@ -143,6 +217,6 @@ impl Service {
 
     /// An error of the engine's, in words and with an exit code.
     pub fn failure(&self, error: &EngineError) -> Failure {
-        Failure::engine(error, &self.folders, None)
+        Failure::engine(error, self.folders(), None)
     }
 }

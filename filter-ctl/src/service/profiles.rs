@@ -430,8 +430,9 @@ fn found<'a>(profiles: &'a Profiles, text: &str) -> Result<&'a Profile, Failure>
         return Ok(profile);
     }
     profile_name(text)?;
-    Err(Failure::new(
-        NOT_FOUND,
-        format!("there is no profile `{text}`; `filter-ctl list` shows those there are"),
-    ))
+    Err(no_profile(text))
+}
+
+pub(super) fn no_profile(name: &str) -> Failure {
+    Failure::new(NOT_FOUND, format!("there is no profile `{name}`; `filter-ctl list` shows those there are"))
 }

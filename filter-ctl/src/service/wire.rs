@@ -22,7 +22,8 @@ use zlink::{Call, Reply};
 
 use super::failure::{Failure, KERNEL};
 use super::method::{METHODS, Methods};
-use super::{Access, Method, Rights, Service};
+use super::{Access, Host, Method, Order, Outcome, Rights, Service};
+use crate::store::Author;
 
 /// The interface's name.
 pub const INTERFACE: &str = "org.filter-ctl";
@@ -45,6 +46,12 @@ error InvalidParameter (parameter: string)
 error PermissionDenied ()
 error ExpectedMore ()
 ";
+
+/// A parameter of all methods that change something: nothing is changed unless this is the number of the last change.
+const IF_GENERATION: &str = "if_generation";
+/// What their replies have besides: the number of the last change, and what was found damaged in the journal.
+const GENERATION: &str = "generation";
+const NOTES: &str = "notes";
 
 /// How long a peer may take from message to message, and with one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,7 +150,7 @@ impl Drop for Place<'_> {
 }
 
 /// Serves whoever connects, for ever, with the rights that hold then.
-pub async fn serve(listener: UnixListener, service: Arc<Service>, rights: watch::Receiver<Rights>) {
+pub async fn serve(listener: UnixListener, host: Arc<Host>, rights: watch::Receiver<Rights>) {
     let places = Arc::new(Places::default());
     loop {
         let stream = match listener.accept().await {
@@ -156,7 +163,7 @@ pub async fn serve(listener: UnixListener, service: Arc<Service>, rights: watch:
             }
         };
         let rights = *rights.borrow();
-        let (service, places) = (Arc::clone(&service), Arc::clone(&places));
+        let (host, places) = (Arc::clone(&host), Arc::clone(&places));
         tokio::spawn(async move {
             let Ok(stream) = Stream::try_from(stream) else { return };
             let mut connection = Connection::new(stream);
@@ -169,7 +176,7 @@ pub async fn serve(listener: UnixListener, service: Arc<Service>, rights: watch:
             if peer.access.is_none() {
                 return refuse(connection, peer).await;
             }
-            converse(connection, &service, peer).await;
+            converse(connection, &host, peer).await;
         });
     }
 }
@@ -196,7 +203,7 @@ async fn refuse(mut connection: Connection, peer: Peer) {
 }
 
 /// Answers calls until the peer goes away, or takes too long.
-async fn converse(mut connection: Connection, service: &Arc<Service>, peer: Peer) {
+async fn converse(mut connection: Connection, host: &Arc<Host>, peer: Peer) {
     loop {
         let received = timeout(PATIENCE, connection.receive_call::<RawCall>()).await;
         let (call, descriptors) = match received {
@@ -209,7 +216,7 @@ async fn converse(mut connection: Connection, service: &Arc<Service>, peer: Peer
         };
         drop(descriptors);
         let (more, silent) = (call.more(), call.oneway());
-        let answered = answer(&mut connection, service, peer, call.method(), (more, silent)).await;
+        let answered = answer(&mut connection, host, peer, call.method(), (more, silent)).await;
         if answered.is_err() {
             return;
         }
@@ -219,7 +226,7 @@ async fn converse(mut connection: Connection, service: &Arc<Service>, peer: Peer
 /// Answers one call.
 async fn answer(
     connection: &mut Connection,
-    service: &Arc<Service>,
+    host: &Arc<Host>,
     peer: Peer,
     call: &RawCall,
     (more, silent): (bool, bool),
@@ -227,7 +234,7 @@ async fn answer(
     loop {
         let outcome = match called(peer, &call.method) {
             Ok(Called::About(about)) => about(&call.parameters),
-            Ok(Called::Method(method)) => carry_out(service, method, call.parameters.clone(), peer).await,
+            Ok(Called::Method(method)) => carry_out(host, method, call.parameters.clone(), peer).await,
             Err(error) => Err(error),
         };
         let repeats = matches!(called(peer, &call.method), Ok(Called::Method(method)) if method.repeats);
@@ -309,18 +316,46 @@ fn description(parameters: &Value) -> Result<Value, Error> {
 
 /// Carries a method out, in a thread in which it may wait for disks and the kernel.
 async fn carry_out(
-    service: &Arc<Service>,
+    host: &Arc<Host>,
     method: &'static Methods,
     parameters: Value,
     peer: Peer,
 ) -> Result<Value, Error> {
-    let service = Arc::clone(service);
+    let host = Arc::clone(host);
     // Without parameters there are none, which is an object, too.
-    let parameters = if parameters.is_null() { json!({}) } else { parameters };
+    let mut parameters = if parameters.is_null() { json!({}) } else { parameters };
+    let mut order = Order::default();
+    if method.access == Access::Change {
+        // Those are of all methods that change something.
+        if let Some(fields) = parameters.as_object_mut() {
+            order.if_generation = match fields.remove(IF_GENERATION) {
+                None | Some(Value::Null) => None,
+                Some(expected) => match expected.as_u64() {
+                    Some(expected) => Some(expected),
+                    None => return Err(Error::InvalidParameter { parameter: IF_GENERATION.to_owned() }),
+                },
+            };
+        }
+        order.author = Some(Author::new(peer.user, peer.process.unsigned_abs(), &command_of(peer, method)));
+    }
     if method.access == Access::Change {
         tracing::info!(user = peer.user, process = peer.process, method = method.name, "called");
     }
-    let done = tokio::task::spawn_blocking(move || (method.run)(&service, parameters)).await;
+    let work = move || {
+        let service = Service::new(&host, order);
+        let mut reply = (method.run)(&service, parameters)?;
+        let Outcome { generation, notes } = service.outcome();
+        if let (Access::Change, Some(fields)) = (method.access, reply.as_object_mut()) {
+            if let Some(generation) = generation {
+                fields.insert(GENERATION.to_owned(), json!(generation));
+            }
+            if !notes.is_empty() {
+                fields.insert(NOTES.to_owned(), json!(notes));
+            }
+        }
+        Ok(reply)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
     match done {
         Ok(done) => done.map_err(Error::Failed),
         Err(error) => {
@@ -330,49 +365,74 @@ async fn carry_out(
     }
 }
 
-/// Asks the daemon behind a socket.
-pub fn call<M: Method>(socket: UnixStream, method: &M) -> Result<M::Reply, Failure> {
-    let mut reply = None;
-    call_for_more(socket, method, false, |given| {
-        reply = Some(given);
-        Ok(())
-    })?;
-    reply.ok_or_else(|| lost("the daemon gave no answer"))
+/// The command that a peer runs, as the journal names it: a label, that proves nothing.
+fn command_of(peer: Peer, method: &Methods) -> Vec<String> {
+    /// Longer ones are of no use to anybody.
+    const LONGEST: usize = 4096;
+    let words = std::fs::read(format!("/proc/{}/cmdline", peer.process)).unwrap_or_default();
+    let words = &words[..words.len().min(LONGEST)];
+    let mut words: Vec<String> = words
+        .split(|&byte| byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    match words.first_mut() {
+        Some(program) => *program = program.rsplit('/').next().unwrap_or_default().to_owned(),
+        None => words.push(method.name.to_owned()),
+    }
+    words
 }
 
-/// Asks the daemon behind a socket for replies as they come, until `take` has enough, or the daemon ends.
-pub fn call_for_more<M: Method>(
+/// Asks the daemon behind a socket, and waits for the answer, no longer than that if it is said.
+pub fn call<M: Method>(
     socket: UnixStream,
     method: &M,
-    more: bool,
-    mut take: impl FnMut(M::Reply) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    if_generation: Option<u64>,
+    wait: Option<Duration>,
+) -> Result<(M::Reply, Outcome), Failure> {
+    let mut value = ask(socket, method, if_generation, wait)?;
+    let mut outcome = Outcome::default();
+    if let (Access::Change, Some(fields)) = (M::ACCESS, value.as_object_mut()) {
+        outcome.generation = fields.remove(GENERATION).as_ref().and_then(Value::as_u64);
+        let notes = fields.remove(NOTES).and_then(|notes| serde_json::from_value(notes).ok());
+        outcome.notes = notes.unwrap_or_default();
+    }
+    Ok((serde_json::from_value(value).map_err(|error| unknown(&error.to_string()))?, outcome))
+}
+
+fn ask<M: Method>(
+    socket: UnixStream,
+    method: &M,
+    if_generation: Option<u64>,
+    wait: Option<Duration>,
+) -> Result<Value, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .map_err(|error| lost(&error.to_string()))?;
-    let parameters = serde_json::to_value(method).map_err(|error| lost(&error.to_string()))?;
-    let call = Call::new(RawCall { method: format!("{INTERFACE}.{}", M::NAME), parameters }).set_more(more);
-    runtime.block_on(async {
+    let mut parameters = serde_json::to_value(method).map_err(|error| lost(&error.to_string()))?;
+    if let (Some(expected), Some(fields)) = (if_generation, parameters.as_object_mut()) {
+        fields.insert(IF_GENERATION.to_owned(), json!(expected));
+    }
+    let call = Call::new(RawCall { method: format!("{INTERFACE}.{}", M::NAME), parameters });
+    let asked = async {
         let fail = |error: zlink::Error| lost(&error.to_string());
         let mut connection = Connection::new(Stream::try_from(socket).map_err(fail)?);
         // Whoever is refused may be so before all was sent: the answer is there all the same.
         let sent = connection.send_call(&call, Vec::new()).await;
-        loop {
-            let received = connection.receive_reply::<Value, Error>().await;
-            let reply = match received {
-                Ok((Ok(reply), _)) => reply,
-                Ok((Err(error), _)) => return Err(failure(error)),
-                Err(zlink::Error::VarlinkService(error)) => return Err(unknown(&error.to_string())),
-                Err(error) => return Err(fail(sent.err().unwrap_or(error))),
-            };
-            let goes_on = reply.continues() == Some(true);
-            let value = reply.into_parameters().unwrap_or(Value::Null);
-            let value = serde_json::from_value(value).map_err(|error| unknown(&error.to_string()))?;
-            take(value)?;
-            if !goes_on {
-                return Ok(());
-            }
+        match connection.receive_reply::<Value, Error>().await {
+            Ok((Ok(reply), _)) => Ok(reply.into_parameters().unwrap_or(Value::Null)),
+            Ok((Err(error), _)) => Err(failure(error)),
+            Err(zlink::Error::VarlinkService(error)) => Err(unknown(&error.to_string())),
+            Err(error) => Err(fail(sent.err().unwrap_or(error))),
+        }
+    };
+    runtime.block_on(async {
+        match wait {
+            None => asked.await,
+            Some(wait) => timeout(wait, asked)
+                .await
+                .unwrap_or_else(|_| Err(lost(&format!("no answer within {} s", wait.as_secs())))),
         }
     })
 }

@@ -5,6 +5,7 @@
 //! whole. One lock, of the runtime folder, serialises all who change anything.
 
 mod files;
+mod history;
 mod learned;
 mod ports;
 mod profiles;
@@ -21,6 +22,10 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 pub use crate::model::{Fail, Pickup};
+pub use history::{
+    Actual, Author, Digest, Entry, History, KEPT, Objects, Past, PortAction, PortChange, ProfileChange,
+    SetChange, State, TimeoutsChange, Was, boot, last_generation,
+};
 pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
 pub use ports::{Applied, Binding, Owner, PortState, RuleState};
 pub use profiles::{Origin, Profiles};

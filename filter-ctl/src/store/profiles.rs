@@ -202,29 +202,53 @@ impl Profiles {
 
     /// Writes profiles to the operator's folder, all or none.
     pub fn save(&mut self, folder: &Path, profiles: Vec<(Profile, Reading)>) -> Result<(), StoreError> {
+        let with_text = |(profile, reading): (Profile, Reading)| {
+            let text = xml::print_stored(&profile, reading);
+            (profile, reading, text)
+        };
+        self.put_texts(folder, profiles.into_iter().map(with_text).collect(), &[])
+    }
+
+    /// Writes profiles to the operator's folder with these texts, and removes others: all or none.
+    pub fn put_texts(
+        &mut self,
+        folder: &Path,
+        profiles: Vec<(Profile, Reading, String)>,
+        removed: &[ProfileName],
+    ) -> Result<(), StoreError> {
+        let written = profiles.iter().map(|(profile, _, text)| (&profile.name, Some(text)));
         let mut before = Vec::new();
-        for (profile, reading) in &profiles {
-            let path = file(folder, &profile.name);
+        for (name, text) in written.chain(removed.iter().map(|name| (name, None))) {
+            let path = file(folder, name);
             let old = match fs::read(&path) {
                 Ok(text) => Some(text),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(undone(before, StoreError::io(&path, error))),
             };
-            let written = files::write(&path, xml::print_stored(profile, *reading).as_bytes());
+            let written = match text {
+                Some(text) => files::write(&path, text.as_bytes()),
+                None => files::remove(&path),
+            };
             before.push((path, old));
             if let Err(error) = written {
                 return Err(undone(before, error));
             }
         }
-        for (profile, reading) in profiles {
+        for (profile, reading, _) in profiles {
+            self.broken.retain(|(path, _)| *path != file(folder, &profile.name));
             self.add_read(profile, reading);
         }
-        Ok(())
+        removed.iter().try_for_each(|name| self.forget(name))
     }
 
     /// Removes the operator's profile of that name; a shipped one comes back in its place.
     pub fn remove(&mut self, folder: &Path, name: &ProfileName) -> Result<(), StoreError> {
         files::remove(&file(folder, name))?;
+        self.forget(name)
+    }
+
+    /// Forgets the operator's profile of that name, in memory only; a shipped one comes back in its place.
+    pub fn forget(&mut self, name: &ProfileName) -> Result<(), StoreError> {
         self.known.remove(name);
         if let Some(shipped) = Self::shipped()?.known.remove(name) {
             self.insert(shipped);

@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod faults;
 mod flows;
+mod history;
 mod import;
 mod learning;
 mod leases;

@@ -45,8 +45,11 @@ fn several_ports_are_attached_at_once_or_not_at_all() {
 
         operator.fails("detach vm0 vm1 nothing0", 3);
         assert_eq!(shown(operator, "status").len(), 3, "none was detached");
-        assert_eq!(operator.json("detach vm2 vm0"), json!([{ "detached": "vm2" }, { "detached": "vm0" }]));
-        assert_eq!(operator.json("detach vm1"), json!({ "detached": "vm1" }));
+        assert_eq!(
+            operator.json("detach vm2 vm0"),
+            json!([{ "detached": "vm2", "generation": 3 }, { "detached": "vm0", "generation": 3 }])
+        );
+        assert_eq!(operator.json("detach vm1"), json!({ "detached": "vm1", "generation": 4 }));
         assert_eq!(operator.json("ports"), json!([]));
     });
 }

@@ -65,7 +65,7 @@ fn a_profile_changes_for_all_its_ports_or_for_none() {
         assert_eq!(operator.json("ports")[0]["sharing"], 2, "one graph, counted for each port on its own");
 
         let updated = operator.json(&update("8080"));
-        assert_eq!(updated, json!({ "profile": "web", "ports": ["vm0", "vm1"] }));
+        assert_eq!(updated, json!({ "profile": "web", "ports": ["vm0", "vm1"], "generation": 5 }));
         assert_eq!((two.can_connect(80), two.can_connect(8080)), (BOTH, NONE));
 
         // A parameter that only the first port has: the second cannot follow, so neither goes.

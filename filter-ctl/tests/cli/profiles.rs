@@ -38,7 +38,7 @@ fn a_profile_is_created_printed_copied_changed_and_destroyed() {
     assert!(operator.ok("list").contains("generic-layer2"));
 
     let file = operator.file("mine.xml", no_ports("mine", "23"));
-    assert_eq!(operator.json(&format!("create {file}")), json!({ "created": "mine" }));
+    assert_eq!(operator.json(&format!("create {file}")), json!({ "created": "mine", "generation": 1 }));
     assert_eq!(names(&operator).len(), SHIPPED + 1);
     let message = operator.fails(&format!("create {file}"), 4);
     assert_eq!(message, "there is a profile `mine` already: `update` changes it");
@@ -54,14 +54,17 @@ fn a_profile_is_created_printed_copied_changed_and_destroyed() {
     operator.ok(&format!("create {}", operator.file("canonical.xml", &printed)));
     assert_eq!(operator.ok("dumpxml mine"), printed);
 
-    assert_eq!(operator.json("create-from mine yours"), json!({ "created": "yours" }));
+    assert_eq!(operator.json("create-from mine yours"), json!({ "created": "yours", "generation": 4 }));
     assert_eq!(operator.ok("dumpxml yours"), printed.replace(r#"name="mine""#, r#"name="yours""#));
     operator.fails("create-from mine yours", 4);
     operator.fails("create-from nobody anybody", 3);
     operator.fails("create-from mine ../etc", 5);
 
     let file = operator.file("mine.xml", no_ports("mine", "24"));
-    assert_eq!(operator.json(&format!("update {file}")), json!({ "profile": "mine", "ports": [] }));
+    assert_eq!(
+        operator.json(&format!("update {file}")),
+        json!({ "profile": "mine", "ports": [], "generation": 5 })
+    );
     assert!(operator.ok("dumpxml mine").contains(">24<"));
     operator.fails(&format!("update {}", operator.file("new.xml", no_ports("new", "1"))), 3);
 

@@ -59,7 +59,7 @@ fn ports_are_filtered_as_they_appear_and_forgotten_as_they_vanish() {
 fn no_frame_passes_a_port_that_is_bound_before_it_is_up() {
     with_operator(FILTER_CTL, "standing_before_up", |operator| {
         let _daemon = operator.daemon(&[]);
-        operator.ok(&format!("bind vm --port vm0 --profile own-mac-only {ADDRESSES}"));
+        operator.ok(&format!("bind vm --port vm0 --profile generic-layer2 {ADDRESSES}"));
         let scene = Scene::new();
         until("the port is filtered", || status(&operator.json("ports"), "vm0").as_deref() == Some("active"));
         scene.guest.send(&spoofed_datagram(1));

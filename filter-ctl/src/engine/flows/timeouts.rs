@@ -1,9 +1,9 @@
 //! How long connections live: on disk, and in the kernel.
 
-use super::super::{Engine, EngineError};
+use super::super::{Engine, EngineError, history};
 use crate::datapath::Datapath;
 use crate::model::{Timeout, Timeouts};
-use crate::store::{Folders, load_timeouts, reset_timeouts, save_timeouts};
+use crate::store::{Folders, StoreError, load_timeouts, reset_timeouts, save_timeouts};
 
 /// What holds.
 pub fn timeouts(folders: &Folders) -> Result<Timeouts, EngineError> {
@@ -22,22 +22,27 @@ impl Engine {
                 ))
             })?;
         }
-        let datapath = Datapath::open_pinned(&self.folders.bpffs)?;
-        save_timeouts(&self.folders, &timeouts)?;
-        if let Some(mut datapath) = datapath {
-            datapath.set_timeouts(&timeouts);
-        }
-        Ok(timeouts)
+        self.put_timeouts(timeouts, Some(timeouts.to_string()), |folders| save_timeouts(folders, &timeouts))
     }
 
     /// Puts the default ones in their place.
     pub fn reset_timeouts(&mut self) -> Result<Timeouts, EngineError> {
+        self.put_timeouts(Timeouts::default(), None, reset_timeouts)
+    }
+
+    fn put_timeouts(
+        &mut self,
+        timeouts: Timeouts,
+        text: Option<String>,
+        store: impl FnOnce(&Folders) -> Result<(), StoreError>,
+    ) -> Result<Timeouts, EngineError> {
         let datapath = Datapath::open_pinned(&self.folders.bpffs)?;
-        reset_timeouts(&self.folders)?;
-        let timeouts = Timeouts::default();
-        if let Some(mut datapath) = datapath {
+        self.begin(history::Planned { timeouts: Some(history::TimeoutsText(text)), ..Default::default() })?;
+        let stored = store(&self.folders).map_err(EngineError::from);
+        if let Some(mut datapath) = datapath.filter(|_| stored.is_ok()) {
             datapath.set_timeouts(&timeouts);
         }
+        self.finish(stored)?;
         Ok(timeouts)
     }
 }

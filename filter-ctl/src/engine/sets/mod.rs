@@ -16,10 +16,10 @@ use filter_common::maps::{MAX_MEMBERS, MAX_SETS};
 use serde::{Deserialize, Serialize};
 
 use super::attach::Progress;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, history};
 use crate::datapath::{Contents, Datapath};
 use crate::model::{SetKind, SetMember, SetName};
-use crate::store::{ChangeAction, PortState, SetContents, SetHead, Sets};
+use crate::store::{ChangeAction, PortState, SetChange, SetContents, SetHead, Sets};
 
 pub(super) use catch_up::Unreadable;
 pub(super) use reference::{fill_sets, sets_of};
@@ -51,10 +51,13 @@ impl Engine {
         let mut datapath = self.datapath_of_sets(name)?;
         let number = self.free_number(datapath.as_ref())?;
         let contents = datapath.is_some().then(|| Contents::new(kind, 0)).transpose()?;
-        let head = sets.write(name, (kind, number), None, [].iter())?;
-        if let Some((datapath, contents)) = datapath.as_mut().zip(contents) {
-            change::put(datapath, &head, head.end_of_members(), &contents)?;
-        }
+        self.begin_set(name, kind, true)?;
+        let made = sets.write(name, (kind, number), None, [].iter()).map_err(EngineError::from);
+        let put = made.and_then(|head| match datapath.as_mut().zip(contents) {
+            Some((datapath, contents)) => change::put(datapath, &head, head.end_of_members(), &contents),
+            None => Ok(()),
+        });
+        self.finish(put)?;
         Ok(SetView { name: name.to_string(), kind, members: 0, ports: vec![] })
     }
 
@@ -69,11 +72,18 @@ impl Engine {
             )));
         }
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
-        self.sets().remove(name)?;
-        if let Some(datapath) = &mut datapath {
-            datapath.forget_set(head.number)?;
-        }
-        Ok(())
+        self.begin_set(name, head.kind, false)?;
+        let removed = self.sets().remove(name).map_err(EngineError::from);
+        let forgotten = removed.and_then(|()| match &mut datapath {
+            Some(datapath) => Ok(datapath.forget_set(head.number)?),
+            None => Ok(()),
+        });
+        self.finish(forgotten)
+    }
+
+    fn begin_set(&mut self, name: &SetName, kind: SetKind, made: bool) -> Result<(), EngineError> {
+        let sets = vec![SetChange { name: name.to_string(), kind: kind.to_string(), made }];
+        self.begin(history::Planned { sets, ..Default::default() })
     }
 
     /// Adds members to a set, all or none; those that are in it stay.
