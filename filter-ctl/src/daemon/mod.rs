@@ -22,7 +22,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch as shared;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::engine::{self, Settled};
+use crate::datapath::UpgradeOptions;
+use crate::engine::{self, Drift, Repaired, Settled};
 use crate::service::failure::{CONFLICT, Failure, INVALID, KERNEL};
 use crate::service::{Host, Order, Rights, Service, serve, socket_path};
 use crate::store::{Folders, Lock};
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long it waits for work that was begun when it is told to end.
 const END: Duration = Duration::from_secs(30);
+/// Between two comparisons of everything, graphs and all.
+const CHECK_ALL_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at all interfaces, should nobody report anything.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Everybody may connect: who may do what is said there. Nobody but root may look at anything else in the folder.
@@ -125,10 +128,12 @@ async fn live(
     let mut reload = signal(SignalKind::hangup()).map_err(fail)?;
     // Watched before the first look: what changes meanwhile is reported.
     let nudged = watch::watch().map_err(|error| system("watching interfaces", &error))?;
+    adopt(host).await;
     settle(host, None).await;
     let (say_rights, rights) = shared::channel(rights);
     let serving = tokio::spawn(serve(listener, Arc::clone(host), rights));
     let ports = tokio::spawn(keep_ports(Arc::clone(host), nudged));
+    let checks = tokio::spawn(check(Arc::clone(host), config.check_every(), config.repair));
     tell(&[NotifyState::Ready]);
     tracing::info!(config = ?config, "ready");
     if let Some(time) = sd_notify::watchdog_enabled() {
@@ -155,7 +160,30 @@ async fn live(
     tracing::info!("ends; all stays in force");
     serving.abort();
     ports.abort();
+    checks.abort();
     Ok(())
+}
+
+/// Takes over what is pinned as it is, but for programs of another build, which give way to ours in place.
+async fn adopt(host: &Arc<Host>) {
+    let host = Arc::clone(host);
+    let work = move || {
+        let service = Service::new(&host, Order::default());
+        let replaced = service.engine()?.upgrade(UpgradeOptions::default());
+        replaced.map_err(|error| service.failure(&error))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(Some(replaced))) if replaced.replaced => {
+            tracing::info!(now = %replaced.now, ports = replaced.ports, "programs were replaced");
+            if !replaced.failed.is_empty() {
+                tracing::error!(interfaces = ?replaced.failed, "the old programs go on there");
+            }
+        }
+        Ok(Ok(_)) => {}
+        // What is pinned goes on, and commands say what they can do with it.
+        Ok(Err(failure)) => tracing::error!(error = %failure.message, "programs are not of this build"),
+        Err(error) => tracing::error!(%error, "an upgrade did not end"),
+    }
 }
 
 /// Holds ports to their standing bindings, as they appear.
@@ -213,6 +241,56 @@ fn report(service: &Service<'_>, settled: Settled, since: Option<Instant>) {
     for port in settled.gone {
         tracing::info!(%port, "port is gone");
     }
+}
+
+/// Compares what the kernel has with what it should have: hooks each time, which others change, and everything now and then.
+async fn check(host: Arc<Host>, every: Duration, repair: bool) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut all_at = Instant::now();
+    // What was told once, and cannot be put right, is not told again.
+    let mut told: Vec<Drift> = Vec::new();
+    loop {
+        ticks.tick().await;
+        let all = all_at <= Instant::now();
+        if all {
+            all_at = Instant::now() + CHECK_ALL_EVERY;
+        }
+        let (host, before) = (Arc::clone(&host), told.clone());
+        let work = move || compare(&host, &before, all, repair);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(Some(left))) => told = left,
+            Ok(Ok(None)) => {}
+            Ok(Err(failure)) => tracing::error!(error = %failure.message, "ports could not be compared"),
+            Err(error) => tracing::error!(%error, "a comparison of ports did not end"),
+        }
+    }
+}
+
+/// Looks for drift, tells of what was not told `before`, and puts right what can be. Gives what is wrong afterwards; nothing where
+/// not all was looked at and all is well.
+fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Option<Vec<Drift>>, Failure> {
+    let service = Service::new(host, Order::default());
+    let fail = |error| service.failure(&error);
+    let look = || if all { engine::drift(host.folders()) } else { engine::drift_of_hooks(host.folders()) };
+    let wrong = look().map_err(fail)?;
+    for drift in wrong.iter().filter(|drift| !before.contains(drift)) {
+        let Drift { port, kind, direction, detail, .. } = drift;
+        let direction = direction.as_deref().unwrap_or_default();
+        tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
+    }
+    if !(repair && wrong.iter().any(|drift| drift.kind.is_repairable() && !before.contains(drift))) {
+        return Ok((all || !wrong.is_empty()).then_some(wrong));
+    }
+    for Repaired { port, mended, left } in service.engine()?.repair(&wrong).map_err(fail)? {
+        let mended: Vec<&str> = mended.iter().map(|kind| kind.name()).collect();
+        if left.is_empty() {
+            tracing::warn!(%port, mended = mended.join(","), "put right");
+        } else {
+            tracing::error!(%port, error = %left, "could not be put right");
+        }
+    }
+    look().map(Some).map_err(fail)
 }
 
 /// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.

@@ -139,16 +139,62 @@ const LOOKS: usize = 3;
 
 /// What is wrong with the ports of this namespace; takes no lock, changes nothing.
 pub fn drift(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
-    let mut found = look(folders)?;
+    lasting(|| look(folders))
+}
+
+/// The same of hooks alone: whether our programs are on them, and first. That is what others change, and it is quickly
+/// looked at.
+pub fn drift_of_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
+    lasting(|| look_at_hooks(folders))
+}
+
+/// What is wrong again when it is looked at again.
+fn lasting(look: impl Fn() -> Result<Vec<Drift>, EngineError>) -> Result<Vec<Drift>, EngineError> {
+    let mut found = look()?;
     for _ in 1..LOOKS {
         if found.is_empty() {
             break;
         }
         thread::sleep(A_MOMENT);
-        let again = look(folders)?;
+        let again = look()?;
         found.retain(|drift| again.contains(drift));
     }
     Ok(found)
+}
+
+fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
+    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
+    let mut found = Vec::new();
+    let datapath = match Datapath::look_at(&folders.bpffs) {
+        Ok(Some(datapath)) => datapath,
+        Ok(None) | Err(DatapathError::Foreign(_)) => return Ok(found),
+        Err(error) => return Err(error.into()),
+    };
+    let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+    let (states, _) = PortState::load_all(folders)?;
+    for state in states.iter().filter(|state| state.namespace == namespace) {
+        let Some(interface) = interfaces.at(state.ifindex) else { continue };
+        hooks(&datapath, &interface.name, state.ifindex, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// What is wrong on the hooks of a port.
+fn hooks(
+    datapath: &Datapath,
+    name: &str,
+    ifindex: u32,
+    found: &mut Vec<Drift>,
+) -> Result<(), EngineError> {
+    for direction in Direction::ALL {
+        let hook = datapath.on_hook(name, direction)?;
+        let link = datapath.link_state(ifindex, direction);
+        if let Some((kind, detail)) = hook_drift(&hook, link) {
+            let direction = Some(direction.name().to_owned());
+            found.push(Drift { port: name.to_owned(), ifindex, kind, direction, detail });
+        }
+    }
+    Ok(())
 }
 
 fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
@@ -207,30 +253,24 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn port(&mut self, name: &str, state: &PortState, found: &mut Vec<Drift>) -> Result<(), EngineError> {
-        let drift = |kind, direction: Option<Direction>, detail: String| Drift {
+        let drift = |kind, detail: String| Drift {
             port: name.to_owned(),
             ifindex: state.ifindex,
             kind,
-            direction: direction.map(|direction| direction.name().to_owned()),
+            direction: None,
             detail,
         };
-        for direction in Direction::ALL {
-            let hook = self.datapath.on_hook(name, direction)?;
-            let link = self.datapath.link_state(state.ifindex, direction);
-            if let Some((kind, detail)) = hook_drift(&hook, link) {
-                found.push(drift(kind, Some(direction), detail));
-            }
-        }
+        hooks(self.datapath, name, state.ifindex, found)?;
         let record = self.datapath.published_on(state.ifindex);
         let applied = record.and_then(|record| state.of_generation(record.generation));
         let Some(applied) = applied.or(state.applied.last()) else {
-            found.push(drift(DriftKind::File, None, "it says of no policy that it is in force".to_owned()));
+            found.push(drift(DriftKind::File, "it says of no policy that it is in force".to_owned()));
             return Ok(());
         };
         let planned = match self.planner.plan(&applied.binding) {
             Ok(planned) => planned,
             Err(error) => {
-                found.push(drift(DriftKind::Profiles, None, error.to_string()));
+                found.push(drift(DriftKind::Profiles, error.to_string()));
                 return Ok(());
             }
         };
@@ -238,7 +278,7 @@ impl Look<'_> {
         self.kept.push(planned);
         for difference in differences {
             let (kind, detail) = in_words(difference);
-            found.push(drift(kind, None, detail));
+            found.push(drift(kind, detail));
         }
         Ok(())
     }

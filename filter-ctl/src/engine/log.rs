@@ -8,6 +8,7 @@ use crate::store::{Digest, Entry, Folders, Objects, Past, StoreError};
 
 /// Which changes are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LogFilter {
     /// No more than so many; 0: all.
     pub count: usize,

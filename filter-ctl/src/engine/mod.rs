@@ -46,7 +46,7 @@ pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
 pub use doctor::{Diagnosis, Finding, PortStack, Severity, StackProgram, diagnose};
-pub use drift::{Drift, DriftKind, Repaired, drift};
+pub use drift::{Drift, DriftKind, Repaired, drift, drift_of_hooks};
 pub use domain::{BindingSource, DomainBinding, bindings_of_domain, check_bindings, missing_interface};
 pub use domain_ports::{DomainPorts, verify_domain};
 pub use diff::{Diff, PortDiff, ProfileDiff, diff};

@@ -107,11 +107,52 @@ fn each_method_does_what_the_description_says() {
         call("SummarizeFlows", json!({ "port": "vm0" }));
         call("CutFlows", json!({ "port": "vm0" }));
         let file = call("ExportFlows", json!({ "port": "vm0" }));
-        call("ImportFlows", json!({ "port": "vm0", "file": file }));
-        assert_eq!(call("Detach", json!({ "ports": ["vm0"] })), json!({ "ports": ["vm0"] }));
+        call("ImportFlows", json!({ "port": "vm0", "file": { "bytes": file["bytes"] } }));
+        let saved = call("SavePort", json!({ "port": "vm0" }));
+        call("RestorePort", json!({ "port": "vm0", "file": saved["file"], "replace": true }));
+        call("Diagnose", json!({ "port": "vm0" }));
+        assert_eq!(call("Repair", json!({}))["ports"], json!([]));
+        assert_eq!(call("GetBuilds", json!({}))["builds"]["unfinished"], false);
+        assert_eq!(call("Upgrade", json!({}))["replaced"]["replaced"], false);
+        let mut owned = binding("own-mac-only");
+        owned["owner"] = json!({ "name": "web", "uuid": "3f0b8b0e-7d0e-4c5e-9d0a-5b8f6a2f1c11" });
+        let port = |device: Value, kind: Value, mac: &str| {
+            json!({
+                "mac": mac, "device": device, "alias": null, "kind": kind, "source": "metadata", "binding": owned
+            })
+        };
+        let bindings = json!([
+            port(json!("vm0"), json!("bridge"), "52:54:00:12:34:56"),
+            port(Value::Null, Value::Null, "52:54:00:12:34:57")
+        ]);
+        call("CheckDomain", json!({ "bindings": bindings }));
+        assert_eq!(call("AttachDomain", json!({ "bindings": bindings }))["attached"], json!(["vm0"]));
+        assert_eq!(call("VerifyDomain", json!({ "bindings": bindings }))["kept"], json!(["vm0"]));
+        assert_eq!(call("ReattachDomain", json!({ "bindings": bindings }))["kept"], json!(["vm0"]));
+        assert_eq!(call("ListStanding", json!({}))["bindings"].as_array().map(Vec::len), Some(1), "for later");
+        let released = call("ReleaseDomain", json!({ "uuid": owned["owner"]["uuid"] }));
+        assert_eq!(released["released"], json!(["vm0"]));
+        assert_eq!(call("ListStanding", json!({}))["bindings"], json!([]), "nothing is kept for it any more");
+        let log = call("ListLog", json!({ "filter": { "count": 3 } }));
+        let last = log["generation"].as_u64().expect("it is a number");
+        call("GetLogEntry", json!({ "generation": last }));
+        let changed = WEB.replace("For a test.", "For another.");
+        let difference = call("DiffProfiles", json!({ "documents": [document(&changed)], "must_be": true }));
+        assert_eq!(difference["profiles"][0]["is_new"], false, "{difference}");
+        call("RollBack", json!({ "generation": last, "dry_run": true }));
+        let web = operator.root().join("profiles/web.xml");
+        std::fs::write(web, "<FilterPool").expect("there is room");
+        call("RestoreProfile", json!({ "profile": "web" }));
+        call("Attach", json!({ "ports": [{ "port": "vm0", "binding": binding("clean-traffic") }] }));
+        let detached = call("Detach", json!({ "ports": ["vm0"] }));
+        assert_eq!(detached["ports"], json!(["vm0"]));
+        assert!(detached["generation"].as_u64() > Some(last), "{detached}");
         called.sort();
         called.dedup();
         assert_eq!(called, known, "each was called");
+        let stale = json!({ "ports": ["vm0"], "if_generation": 1 });
+        let (error, told) = varlink.call("Detach", &stale).expect_err("much has changed since");
+        assert_eq!((error.as_str(), &told["code"]), ("org.filter-ctl.Failed", &json!(4)), "{told}");
         let (error, told) = varlink.call("Detach", &json!({ "ports": ["vm0"] })).expect_err("it is gone");
         assert_eq!((error.as_str(), &told["code"]), ("org.filter-ctl.Failed", &json!(3)));
     });
