@@ -111,7 +111,7 @@ pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
     let segment = segment.forgotten(zero);
     let key = key.forgotten(zero);
     count::note(tables, seen, &key);
-    match table::find(tables, seen, &key) {
+    match table::find_at_home(tables, seen, &key) {
         Some(flow) if is_tcp => tcp::settled(seen, &segment, flow, tables),
         Some(flow) => update::plain(seen, flow, tables),
         None if is_tcp => UNTOLD,
