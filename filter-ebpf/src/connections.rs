@@ -351,6 +351,22 @@ pub extern "C" fn filter_track(
     track::track(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables)
 }
 
+/// [`track::track_tcp`], likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn filter_tcp(
+    skb: *mut __sk_buff,
+    key: *const Key,
+    record: *const PortRecord,
+    parsed: u64,
+    way: u32,
+) -> u32 {
+    let Some(seen) = seen(key, record, parsed, direction(way)) else {
+        return filter_common::connection::INVALID;
+    };
+    track::track_tcp(&SkbFrame::linear(&TcContext::new(skb)), &seen, &Tables)
+}
+
 /// [`track::track_rare`], likewise.
 #[unsafe(no_mangle)]
 #[inline(never)]

@@ -12,7 +12,7 @@ use filter_common::{
 };
 
 use crate::connections::{
-    NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_track, passed,
+    NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_tcp, filter_track, passed,
 };
 use crate::learn::{filter_identify, learn};
 use crate::opaque::opaque;
@@ -131,7 +131,11 @@ impl Effects for PortEffects<'_> {
         if track::is_rare(packet) {
             return filter_rare(self.skb, key, self.record, parsed.to_word(), direction as u32);
         }
-        filter_track(self.skb, key, self.record, parsed.to_word(), direction as u32)
+        let told = filter_track(self.skb, key, self.record, parsed.to_word(), direction as u32);
+        if told != track::UNTOLD {
+            return told;
+        }
+        filter_tcp(self.skb, key, self.record, parsed.to_word(), direction as u32)
     }
 
     #[inline(always)]

@@ -67,7 +67,7 @@ pub fn note_fragment<F: Frame, T: FlowTables>(
 pub fn follow_fragment<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, table: &T) -> Option<u32> {
     let class = seen.parsed.class()?;
     let key = key(frame, seen, class)?;
-    let note = table::find_any(table, seen, &key)?;
+    let note = table::find_any::<false, _>(table, seen, &key)?;
     let macs = macs(seen);
     let known = note.state.get() & state::LIVE != 0
         && Tick(note.expires.get()).is_after(seen.now)

@@ -40,6 +40,9 @@ use crate::{Class, Direction, DropReason, Frame, Key, Packet, PortRecord, flags,
 /// Beside the bits of [`connection`]: there is no flow yet, and the packet begins one if it passes.
 pub const BEGINS: u32 = 1 << 6;
 
+/// What [`track`] returns where [`track_tcp`] has to be asked.
+pub const UNTOLD: u32 = 1 << 7;
+
 /// One packet, as connections see it.
 #[derive(Clone, Copy)]
 pub struct Seen<'a> {
@@ -80,19 +83,23 @@ pub fn is_rare(packet: &Packet<'_>) -> bool {
 }
 
 /// Finds the packet's flow, moves it on, and says what the packet is to it: bits of
-/// [`connection`](crate::connection), and [`BEGINS`].
+/// [`connection`](crate::connection), and [`BEGINS`]; or [`UNTOLD`]: of TCP it knows nothing but what most segments are,
+/// data and acknowledgements of a connection that both sides have agreed on.
 #[inline(always)]
 pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) -> u32 {
+    let is_tcp = seen.key.get(word::PROTOCOL) == protocol::TCP;
+    if is_tcp && !tcp::is_plain(seen.key) {
+        return UNTOLD;
+    }
     count::clear(tables, seen);
     if let Some(told) = unfollowed(seen) {
         return told;
     }
     let Some(class) = seen.parsed.class() else { return INVALID };
     let Some(key) = FlowKey::of_ports(seen.key, class, seen.direction) else { return INVALID };
-    let is_tcp = seen.key.get(word::PROTOCOL) == protocol::TCP;
-    let mut segment = Segment::default();
+    let mut segment = tcp::Plain::default();
     if is_tcp {
-        match Segment::read(frame, seen) {
+        match tcp::Plain::read(frame, seen) {
             Some(read) => segment = read,
             None => return INVALID,
         }
@@ -101,16 +108,34 @@ pub fn track<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) ->
     let seen = &seen.forgotten();
     let zero = seen.record.zero as usize;
     let is_tcp = forget::<1>(usize::from(is_tcp), zero) != 0;
+    let segment = segment.forgotten(zero);
+    let key = key.forgotten(zero);
+    count::note(tables, seen, &key);
+    match table::find_at_home(tables, seen, &key) {
+        Some(flow) if is_tcp => tcp::settled(seen, &segment, flow, tables),
+        Some(flow) => update::plain(seen, flow, tables),
+        None if is_tcp => UNTOLD,
+        None => NEW | ORIGINAL | BEGINS,
+    }
+}
+
+/// The same for any segment of TCP.
+#[inline(always)]
+pub fn track_tcp<F: Frame, T: FlowTables>(frame: &F, seen: &Seen<'_>, tables: &T) -> u32 {
+    count::clear(tables, seen);
+    if let Some(told) = unfollowed(seen) {
+        return told;
+    }
+    let Some(class) = seen.parsed.class() else { return INVALID };
+    let Some(key) = FlowKey::of_ports(seen.key, class, seen.direction) else { return INVALID };
+    let Some(segment) = Segment::read(frame, seen) else { return INVALID };
+    // As above.
+    let seen = &seen.forgotten();
+    let zero = seen.record.zero as usize;
     let key = key.forgotten(zero);
     count::note(tables, seen, &key);
     let found = table::find(tables, seen, &key);
-    if is_tcp {
-        return tcp::track(seen, segment.forgotten(zero), found, tables);
-    }
-    match found {
-        Some(flow) => update::plain(seen, flow, tables),
-        None => NEW | ORIGINAL | BEGINS,
-    }
+    tcp::track(seen, segment.forgotten(zero), found, tables)
 }
 
 /// The same for ICMP and SCTP.

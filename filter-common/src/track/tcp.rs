@@ -10,11 +10,11 @@ use core::cell::Cell;
 use super::flow::{Begun, Flow, state};
 use super::table::FlowTables;
 use super::update::{moved, told};
-use super::{BEGINS, Seen, timeout, way};
+use super::{BEGINS, Seen, UNTOLD, timeout, way};
 use crate::connection::{INVALID, NEW, ORIGINAL, REPLY};
 use crate::forget::forget;
 use crate::frame::{Block, Steps};
-use crate::{Frame, flags, word};
+use crate::{Frame, Key, flags, word};
 
 /// States: 1 to 9, in the order of the timeouts.
 pub(super) const SYN_SENT: u32 = 1;
@@ -370,13 +370,11 @@ pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
             // As long as it may be.
             end = sender_max;
         }
-        let oldest = if largest > OLD_ACKNOWLEDGEMENT { largest } else { OLD_ACKNOWLEDGEMENT };
         if after(sequence, sender_max) || after(acknowledgement, receiver_end) {
             return OUTSIDE;
         }
-        let is_old = before(end, sender_end.wrapping_sub(receiver_window))
-            || !after(acknowledgement, receiver_end.wrapping_sub(oldest).wrapping_sub(1));
-        if is_old {
+        let so_far = Limits { sender_end, receiver_end, largest, receiver_window };
+        if so_far.is_old(end, acknowledgement) {
             return OLD;
         }
         if window > largest {
@@ -401,6 +399,115 @@ pub fn in_window(flow: &Flow, mut state: u32, segment: &Segment) -> u32 {
     set_if_other(&receiver.max_window, receiver_window);
     state
 }
+
+/// What tells old segments from others.
+struct Limits {
+    sender_end: u32,
+    receiver_end: u32,
+    /// The sender's largest window.
+    largest: u32,
+    receiver_window: u32,
+}
+
+impl Limits {
+    #[inline(always)]
+    const fn is_old(&self, end: u32, acknowledgement: u32) -> bool {
+        let oldest = if self.largest > OLD_ACKNOWLEDGEMENT { self.largest } else { OLD_ACKNOWLEDGEMENT };
+        before(end, self.sender_end.wrapping_sub(self.receiver_window))
+            || !after(acknowledgement, self.receiver_end.wrapping_sub(oldest).wrapping_sub(1))
+    }
+}
+
+/// Whether a segment has data or acknowledges some, and nothing else.
+#[inline(always)]
+pub(super) const fn is_plain(key: &Key) -> bool {
+    const ALL: u32 = bit::FIN | bit::SYN | bit::RST | bit::ACK | flags::FRAGMENT | flags::TCP;
+    key.get(word::FLAGS) & ALL == bit::ACK | flags::TCP
+}
+
+/// What a plain segment says.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Plain {
+    sequence: u32,
+    acknowledgement: u32,
+    window: u32,
+    end: u32,
+}
+
+impl Plain {
+    #[inline(always)]
+    pub(super) fn read<F: Frame>(frame: &F, seen: &Seen<'_>) -> Option<Self> {
+        let header = frame.block::<20>(seen.parsed.upper())?;
+        let sequence = header.u32::<4>();
+        let length = seen.parsed.end().wrapping_sub(seen.parsed.headers()) as u32;
+        Some(Self {
+            sequence,
+            acknowledgement: header.u32::<8>(),
+            window: header.u16::<14>(),
+            end: sequence.wrapping_add(length),
+        })
+    }
+
+    /// The same, of which the kernel's verifier does not know whether it was read.
+    #[inline(always)]
+    pub(super) fn forgotten(self, zero: usize) -> Self {
+        let zero = zero as u32;
+        Self {
+            sequence: self.sequence ^ zero,
+            acknowledgement: self.acknowledgement ^ zero,
+            window: forget::<0xffff>(self.window as usize, zero as usize) as u32,
+            end: self.end ^ zero,
+        }
+    }
+}
+
+/// What a plain segment is to a connection that is established, was answered and whose windows are known: what
+/// [`track`] says, which needs longer for it. [`UNTOLD`] where the connection is no such.
+#[inline(always)]
+pub(super) fn settled<T: FlowTables>(seen: &Seen<'_>, segment: &Plain, flow: &Flow, table: &T) -> u32 {
+    const ALL: u32 = state::PROTOCOL | state::REPLIED | state::LIBERAL;
+    let state = flow.state.get();
+    if state & ALL != ESTABLISHED | state::REPLIED {
+        return UNTOLD;
+    }
+    // A number and not a decision: which of the two it is, nobody can guess.
+    let first_in = state >> state::FIRST_IN.trailing_zeros();
+    let reply = forget::<1>((first_in ^ seen.direction as u32) as usize, seen.record.zero as usize);
+    let (sender, receiver) = (&flow.sides[reply & 1], &flow.sides[reply & 1 ^ 1]);
+    let (sender_end, sender_max, largest) = (sender.end.get(), sender.max_end.get(), sender.max_window.get());
+    let (receiver_end, receiver_max, receiver_window) =
+        (receiver.end.get(), receiver.max_end.get(), receiver.max_window.get());
+    if largest == 0 || receiver_window == 0 {
+        return UNTOLD;
+    }
+    let Plain { sequence, acknowledgement, window, end } = *segment;
+    if after(sequence, sender_max) || after(acknowledgement, receiver_end) {
+        return INVALID;
+    }
+    let told = told(ORIGINAL << reply, true);
+    if (Limits { sender_end, receiver_end, largest, receiver_window }).is_old(end, acknowledgement) {
+        return told;
+    }
+    let shift = state::SCALE_ORIGINAL + (state::SCALE_REPLY - state::SCALE_ORIGINAL) * reply as u32;
+    let window = window << (state >> shift & 0xf);
+    if window > largest {
+        sender.max_window.set(window);
+    }
+    if after(end, sender_end) {
+        sender.end.set(end);
+    }
+    if after(end, sender_max) {
+        receiver.max_window.set(receiver_window.wrapping_add(end.wrapping_sub(sender_max)));
+    }
+    let allowed = acknowledgement.wrapping_add(window);
+    if after(allowed, receiver_max.wrapping_sub(1)) {
+        set_if_other(&receiver.max_end, allowed.wrapping_add(u32::from(window == 0)));
+    }
+    moved(seen, flow, state, state, timeout::TCP_ESTABLISHED, table);
+    told
+}
+
+const _: () = assert!(ORIGINAL << 1 == REPLY);
 
 /// A store that others do not have to see is none.
 #[inline(always)]
