@@ -73,7 +73,8 @@ impl FlowTables for World {
 #[derive(Clone, Copy)]
 struct Packet {
     direction: Direction,
-    /// The last word of the other address.
+    /// The first word of the other address, and the last one.
+    net: u32,
     remote: u32,
     /// The other port: another connection.
     port: u32,
@@ -81,7 +82,7 @@ struct Packet {
 }
 
 fn from(remote: u32, port: u32) -> Packet {
-    Packet { direction: Direction::In, remote, port, begins: true }
+    Packet { direction: Direction::In, net: 0, remote, port, begins: true }
 }
 
 /// The flow that a packet is of.
@@ -141,6 +142,7 @@ impl World {
         let mut key = Key::new();
         let (near, far) = key::ends(packet.direction);
         key.set(near + 3, 1);
+        key.set(far, packet.net);
         key.set(far + 3, packet.remote);
         key.set(word::PROTOCOL, protocol::UDP);
         key.set(word::OWN, if packet.begins { own::BEGINS } else { 0 });
@@ -293,6 +295,36 @@ fn a_source_is_whoever_sends() {
     assert_eq!(world.with(answer, |seen, _| own(&world, seen, SSH)), Own::Fresh);
 }
 
+/// Addresses of IPv6 differ in any part.
+#[test]
+fn a_source_is_all_of_an_address() {
+    let world = World::new(16);
+    let of = |net, remote, port| Packet { net, ..from(remote, port) };
+    for (net, remote) in [(1, 7), (2, 7), (1, 8)] {
+        assert!(world.opens(of(net, remote, 1), &[(SSH, 1)]));
+        world.wait(40);
+        assert!(!world.opens(of(net, remote, 2), &[(SSH, 1)]));
+        world.wait(40);
+    }
+}
+
+/// There can be more connections than a cell counts, which no limit does.
+#[test]
+fn a_count_stays_as_high_as_it_can_be() {
+    let world = World::new(16);
+    let (packet, all) = (from(7, 1), u32::from(u16::MAX));
+    world.with(packet, |seen, key| {
+        let (cells, cell, _) = cell_of(&world, seen, source(seen, SSH)).unwrap();
+        cells.counts[cell].set(all);
+        add(&world, seen, key, [SSH, 0]);
+    });
+    assert_eq!(world.cell(packet, SSH), all);
+    assert_eq!([all - 1, all, all + 1, 1 << 20].map(|count| counted_by(2, count)), {
+        let full = 2 << 16 | all;
+        [full - 1, full, full, full]
+    });
+}
+
 #[test]
 fn what_belongs_to_no_connection_is_compared_and_not_counted() {
     let world = World::new(16);
@@ -335,9 +367,8 @@ fn four_rules_count_a_connection_and_no_more() {
 #[test]
 fn a_packet_begins_with_nothing() {
     let world = World::new(16);
-    world.comes(from(7, 1));
-    assert!(!world.refuses(from(7, 1), SSH, 5));
-    // It was dropped. This one's flow is not looked for.
+    assert!(world.opens(from(7, 1), &[(SSH, 5)]));
+    // This one's flow is not looked for.
     let stray = Packet { begins: false, ..from(7, 1) };
     world.with(stray, |seen, _| clear(&world, seen));
     assert_eq!(world.with(stray, |seen, _| own(&world, seen, SSH)), Own::None);
@@ -382,6 +413,8 @@ fn a_cell_stands_for_all_who_share_it() {
     world.wait(40);
     assert!(world.opens(from(7, 1), &[(SSH, 1)]), "the table was looked through");
     assert_eq!(world.cell(from(7, 0), SSH), 3);
+    assert!(world.opens(from(7, 3), &[(SSH, 2)]), "who had room then may be looked up again at once");
+    world.there(from(7, 3)).0.state.set(0);
     world.wait(40);
     assert!(!world.opens(from(7, 2), &[(SSH, 1)]));
     world.there(from(other, 1)).0.state.set(0);
