@@ -3,7 +3,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::super::flow::Begun;
-use super::super::{TIMEOUTS, key, table};
+use super::super::{FLOW_WORDS, FlowWords, TIMEOUTS, key, table};
 use super::*;
 use crate::parse::Parsed;
 use crate::{Direction, Key, PortRecord};
@@ -20,7 +20,7 @@ struct World {
     counted: [Counted; 3],
     cpu: Cell<usize>,
     jiffies: Cell<u32>,
-    /// How many exchanges others are faster at.
+    /// At which of the next exchanges others are faster: a bit for each, the lowest one is the next.
     beaten: Cell<u32>,
     record: PortRecord,
     settings: Settings,
@@ -41,8 +41,8 @@ impl FlowTables for World {
 
     fn exchange(&self, cell: &Cell<u32>, old: u32, new: u32) -> bool {
         let beaten = self.beaten.get();
-        self.beaten.set(beaten.saturating_sub(1));
-        let stored = beaten == 0 && cell.get() == old;
+        self.beaten.set(beaten >> 1);
+        let stored = beaten & 1 == 0 && cell.get() == old;
         if stored {
             cell.set(new);
         }
@@ -423,6 +423,22 @@ fn a_cell_stands_for_all_who_share_it() {
     assert_eq!(world.cell(from(7, 0), SSH), 3, "what ended is not there any more");
 }
 
+/// Neither another rule's connections of a source count, nor another source's of a rule.
+#[test]
+fn others_of_a_cell_are_not_the_source() {
+    let world = World::new(1);
+    let other = world.other_mark(from(7, 0), SSH);
+    let neighbour = world.neighbour(from(7, 0), SSH, SSH, true);
+    assert!(world.opens(from(7, 1), &[(other, 5)]));
+    world.wait(40);
+    assert!(world.opens(from(neighbour, 1), &[(SSH, 1)]), "it has none");
+    world.wait(40);
+    assert_eq!(world.cell(from(7, 0), SSH), 2);
+    assert!(world.opens(from(7, 2), &[(SSH, 1)]), "nor has this one");
+    world.wait(40);
+    assert!(!world.opens(from(7, 3), &[(SSH, 1)]));
+}
+
 /// What one CPU has counted is in the table a little later. Meanwhile another one adds to the same cell and then looks
 /// through the table: it must not believe what it finds.
 #[test]
@@ -485,10 +501,19 @@ fn a_cell_that_others_are_faster_at_is_never_too_low() {
     let world = World::new(16);
     let packet = from(7, 1);
     world.comes(packet);
-    world.beaten.set(ATTEMPTS as u32 + 1);
+    world.beaten.set(u32::MAX);
     assert!(world.refuses(packet, SSH, 1), "it could not be counted");
+    world.beaten.set(0);
+    assert!(world.opens(packet, &[(SSH, 1)]));
+    world.there(packet).0.state.set(0);
+    // The table is looked through, and others are faster at saying so, or at taking what there is.
+    for beaten in [1, 2] {
+        world.wait(40);
+        world.beaten.set(beaten);
+        assert!(!world.opens(packet, &[(SSH, 1)]), "{beaten}");
+    }
     world.wait(40);
-    world.beaten.set(ATTEMPTS as u32);
+    world.beaten.set((1 << ATTEMPTS) - 1);
     world.with(packet, |seen, key| add(&world, seen, key, [SSH | WEB << 16, 0]));
     assert_eq!(world.cell(packet, SSH), COUNT, "nobody knows");
     assert_eq!(world.cell(packet, WEB), 1);
@@ -518,6 +543,22 @@ fn both_tables_count() {
     assert!(!world.opens(from(7, 4), &[(SSH, 3)]), "three are there, in whichever table");
     world.wait(40);
     assert!(world.opens(from(7, 4), &[(SSH, 4)]));
+}
+
+/// A flow that is put there, as an import does, is counted like one that begins.
+#[test]
+fn what_is_put_there_counts() {
+    let world = World::new(16);
+    let mut words = [0; FLOW_WORDS];
+    words[..6].copy_from_slice(&world.with(from(7, 1), |_, key| key.words));
+    let expires = (world.jiffies.get() >> crate::time::JIFFIES) + 100;
+    words[6] = u64::from(expires) << 32 | u64::from(state::LIVE);
+    words[13] = u64::from(SSH) << 32;
+    let flow = FlowWords { words };
+    world.with(from(7, 1), |seen, _| table::put(&world, seen, &flow).unwrap());
+    assert_eq!((world.there(from(7, 1)).marks(), world.cell(from(7, 1), SSH)), ([SSH].to_vec(), 1));
+    world.wait(40);
+    assert!(!world.opens(from(7, 2), &[(SSH, 1)]));
 }
 
 #[test]
