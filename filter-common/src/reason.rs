@@ -210,6 +210,8 @@ reasons! {
     FlowTableFull = 81,
     /// The packet begins a connection, and others took the places of the table before it could.
     FlowContended = 82,
+    // 83 is nobody's, and stays that: others go by these numbers.
+
     // Learning.
     /// An answer of a DHCP server that is none of the trusted ones, at a port that learns its addresses by DHCP.
     DhcpUntrusted = 84,

@@ -39,6 +39,13 @@ fn with_datapath(test: &str, work: impl FnOnce(Datapath) + Send) {
     });
 }
 
+/// Takes policy and classifiers off the interface.
+fn let_go(datapath: &mut Datapath, name: &str) {
+    let retired = datapath.withdraw(ifindex(name)).into_iter().collect();
+    datapath.detach(ifindex(name));
+    datapath.reclaim(retired).expect("the kernel waits");
+}
+
 /// Publishes a policy on the interface, and attaches the classifiers.
 fn filter(datapath: &mut Datapath, name: &str, policy: &Policy, port: &Port) -> TestPort {
     let mut loaded = TestPort::new(ifindex(name));
@@ -243,9 +250,7 @@ fn each_frame_gets_the_answer_that_user_space_makes() {
                 let back = if direction == Direction::Out { "in" } else { "out" };
                 assert_eq!(port.count(&datapath, back).packets, 0, "answers are no packets of the policy");
                 answered += sent;
-                let retired = datapath.withdraw(ifindex("vm")).into_iter().collect();
-                datapath.detach(ifindex("vm"));
-                datapath.reclaim(retired).expect("the kernel waits");
+                let_go(&mut datapath, "vm");
             }
         }
         assert_eq!(answered, 2 * 3 * 17 * 4);
@@ -294,9 +299,7 @@ fn answers_to_unfinished_frames_are_finished() {
                 }
                 assert_eq!(unfinished, 12 * 3);
                 assert_eq!(datapath.answers(port.number()).sent[direction.index()], unfinished);
-                let retired = datapath.withdraw(ifindex("vm")).into_iter().collect();
-                datapath.detach(ifindex("vm"));
-                datapath.reclaim(retired).expect("the kernel waits");
+                let_go(&mut datapath, "vm");
             }
         }
     });
@@ -323,9 +326,7 @@ fn a_super_frame_gets_one_answer() {
                 }
                 assert!(to.drain().iter().all(|frame| frame[12..14] != [8, 0]), "nothing passes");
                 assert_eq!(datapath.answers(port.number()).sent[direction.index()], 2);
-                let retired = datapath.withdraw(ifindex("vm")).into_iter().collect();
-                datapath.detach(ifindex("vm"));
-                datapath.reclaim(retired).expect("the kernel waits");
+                let_go(&mut datapath, "vm");
             }
         }
     });
@@ -398,9 +399,7 @@ fn some_frames_are_never_answered() {
                 let counted = datapath.answers(port.number());
                 assert_eq!((counted.sent[direction.index()], counted.suppressed), (count, [0; 2]));
                 assert!(!to.drain().contains(&last), "{direction}");
-                let retired = datapath.withdraw(ifindex("vm")).into_iter().collect();
-                datapath.detach(ifindex("vm"));
-                datapath.reclaim(retired).expect("the kernel waits");
+                let_go(&mut datapath, "vm");
             }
         }
     });

@@ -5,7 +5,7 @@ use filter_common::Direction;
 use filter_tests::conversation::Protocol;
 
 use super::PART;
-use super::filter::{self, Contender, NONE, PAIRS, Pair};
+use super::filter::{self, Contender, NONE, PAIRS, Pair, Room};
 use super::service::{SERVICES, Service, checksum_place};
 use crate::bed::{Bed, Effort, Source};
 use crate::parts::Options;
@@ -84,6 +84,9 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
 }
 
 fn measure_so_much(sizes: &[u32], effort: Effort, report: &mut Report) -> Result<()> {
+    // A kernel that follows none, or does not let us, is left out below, and says why.
+    let most = sizes.iter().max().map_or(0, |flows| flows.max(&OPENINGS) + OPENINGS);
+    let _room = Room::for_so_many(most);
     let mut contenders = filter::all()?;
     let mut progress = Progress::new(PART, sizes.len() * (contenders.len() + Kind::COUNT));
     for &flows in sizes {

@@ -3,18 +3,19 @@
 //! Frames come out of a table, as in the part `packet`: each is of another connection, drawn from all that are open. So
 //! the more there are, the less of their places is in the cache. The same frames go to a port whose rules are about
 //! packets, and to one whose rules are about connections. Those pass no data unless its connection is open, so that each
-//! frame is seen to pass proves that the connections are there.
+//! frame is seen to pass proves that the connections are there. A third one's rules also count connections by their
+//! sources; that only those do which others open, so its frames go to the virtual machine.
 
 use anyhow::{Context, Result, ensure};
 use filter_common::{Direction, Verdict};
 use filter_ctl::datapath::{Datapath, LoadOptions};
-use filter_tests::conversation::Protocol;
+use filter_tests::conversation::{Conversation, Protocol};
 use filter_tests::generate::Rng;
 use filter_tests::net::{self, Namespace};
 
 use super::PART;
 use super::filter::InForce;
-use super::service::{About, SERVICES, Service};
+use super::service::{About, MOST, SERVICES, Service};
 use crate::loaded::Feed;
 use crate::loaded::tables::COUNT;
 use crate::parts::Options;
@@ -68,16 +69,21 @@ impl Scale {
 
 const _: () = assert!(Scale::of(&Options { quick: false, seed: 0 }).begun_at_once() as usize <= COUNT);
 
-/// Two ports of one data path: the same rules about packets, and about connections.
+/// Ports of one data path: the same rules about packets, about connections, and with limits for sources.
 struct Ports {
     packets: InForce,
     connections: InForce,
+    limited: InForce,
     /// Frames from the virtual machine, and to it.
     out: Feed,
     to_vm: Feed,
     datapath: Datapath,
-    _taps: [net::Wire; 2],
+    _taps: [net::Wire; 3],
 }
+
+/// What is measured in one group: a port's name, and its interface. What the last one adds to the one before it is what is
+/// asked for.
+type Series = [(&'static str, u32); 2];
 
 /// Measures it.
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
@@ -85,33 +91,44 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
 }
 
 fn measure_so_much(scale: &Scale, seed: u64, report: &mut Report) -> Result<()> {
-    let mut progress = Progress::new(PART, scale.flows.len() * 4);
+    let mut progress = Progress::new(PART, scale.flows.len() * 7);
     Namespace::new()?.run(|| {
+        Ports::new(2 * MOST)?.check_limits()?;
         for &flows in scale.flows {
             let mut ports = Ports::new(flows + scale.begun())?;
             let rng = &mut Rng::new(seed ^ u64::from(flows));
-            for protocol in [Protocol::Tcp, Protocol::Udp] {
-                let name = if protocol == Protocol::Tcp { "tcp" } else { "udp" };
+            let [plain, limited] = ports.series();
+            for (series, direction) in [(plain, Direction::Out), (limited, Direction::In)] {
+                let is_limited = direction == Direction::In;
+                let name = |name: &str| {
+                    if is_limited { format!("{name}-limited") } else { name.to_owned() }
+                };
+                for protocol in [Protocol::Tcp, Protocol::Udp] {
+                    let name = name(if protocol == Protocol::Tcp { "tcp" } else { "udp" });
+                    let about = format!("{name} with {flows} connections, in test runs");
+                    progress.step(&about);
+                    let service = served(protocol, Direction::In);
+                    ports.open(service, flows, is_limited)?;
+                    let frames: Vec<Vec<u8>> = (0..scale.frames)
+                        .map(|_| service.conversation(rng.below(flows as usize) as u32).piece(direction, 1))
+                        .collect();
+                    let samples =
+                        ports.established(scale, series, direction, &frames, Verdict::Pass).context(about)?;
+                    add(report, &name, flows, samples);
+                }
+                let service = served(Protocol::Tcp, direction);
+                if !is_limited {
+                    progress.step(&format!("refused with {flows} connections, in test runs"));
+                    let frames: Vec<Vec<u8>> =
+                        (0..scale.frames as u32).map(|number| service.refused(number).first()).collect();
+                    let samples = ports.established(scale, series, direction, &frames, Verdict::Drop)?;
+                    add(report, "refused", flows, samples);
+                }
+                let name = name("new");
                 progress.step(&format!("{name} with {flows} connections, in test runs"));
-                let service = served(protocol, Direction::In);
-                ports.open(service, flows)?;
-                let frames: Vec<Vec<u8>> = (0..scale.frames)
-                    .map(|_| service.conversation(rng.below(flows as usize) as u32).piece(Direction::Out, 1))
-                    .collect();
-                let samples = ports
-                    .established(scale, &frames, Verdict::Pass)
-                    .with_context(|| format!("{name} with {flows} connections"))?;
-                add(report, name, flows, samples);
+                let samples = ports.new_ones(scale, series, service)?;
+                add(report, &name, flows, samples);
             }
-            progress.step(&format!("refused with {flows} connections, in test runs"));
-            let service = served(Protocol::Tcp, Direction::Out);
-            let frames: Vec<Vec<u8>> =
-                (0..scale.frames as u32).map(|number| service.refused(number).first()).collect();
-            let samples = ports.established(scale, &frames, Verdict::Drop)?;
-            add(report, "refused", flows, samples);
-            progress.step(&format!("new with {flows} connections, in test runs"));
-            let samples = ports.new_ones(scale, service)?;
-            add(report, "new", flows, samples);
         }
         Ok(())
     })
@@ -128,122 +145,175 @@ struct Samples {
     empty: Vec<f64>,
     /// Frames to a program that does nothing.
     nothing: Vec<f64>,
-    packets: Vec<f64>,
-    connections: Vec<f64>,
+    /// Frames to the ports.
+    of: [(&'static str, Vec<f64>); 2],
 }
 
 impl Ports {
     /// With room for so many connections.
     fn new(room: u32) -> Result<Self> {
-        let taps = ["packets", "connections"].map(net::tap);
+        let taps = ["packets", "connections", "limited"].map(net::tap);
         let mut datapath = Datapath::private(LoadOptions::default())?;
-        let packets = InForce::new(&mut datapath, "packets", About::Packets, room)?;
-        let connections = InForce::new(&mut datapath, "connections", About::Connections, room)?;
+        let mut port = |name, about| InForce::new(&mut datapath, name, about, room);
+        let packets = port("packets", About::Packets)?;
+        let connections = port("connections", About::Connections)?;
+        let limited = port("limited", About::Limited)?;
         let feed = |direction| {
             let handle = datapath.handle(direction)?;
             Feed::new(std::iter::once(&[0; 64][..]), &handle)
         };
         let (out, to_vm) = (feed(Direction::Out)?, feed(Direction::In)?);
-        Ok(Self { packets, connections, out, to_vm, datapath, _taps: taps })
+        Ok(Self { packets, connections, limited, out, to_vm, datapath, _taps: taps })
     }
 
-    /// Opens so many connections with a service, and no others, at the port that follows them.
-    fn open(&mut self, service: Service, flows: u32) -> Result<()> {
+    /// What following connections adds, and what counting them adds to that.
+    fn series(&self) -> [Series; 2] {
+        let [packets, connections, limited] = [
+            ("packets", self.packets.ifindex),
+            ("connections", self.connections.ifindex),
+            ("limited", self.limited.ifindex),
+        ];
+        [[packets, connections], [connections, limited]]
+    }
+
+    const fn feed(&mut self, direction: Direction) -> &mut Feed {
+        match direction {
+            Direction::Out => &mut self.out,
+            Direction::In => &mut self.to_vm,
+        }
+    }
+
+    /// Fails unless a source has as many connections as the rules say, and no more: then they are counted.
+    fn check_limits(&mut self) -> Result<()> {
+        let first = served(Protocol::Tcp, Direction::In).conversation(0);
+        let others = first.other_port..first.other_port + MOST as u16 + 1;
+        let frames: Vec<Vec<u8>> =
+            others.map(|other_port| Conversation { other_port, ..first }.first()).collect();
+        self.to_vm.refill(frames.iter().map(Vec::as_slice))?;
+        for position in 0..frames.len() {
+            let found = self.to_vm.outcome(self.limited.ifindex, position)?;
+            let expected = if position < MOST as usize { Verdict::Pass } else { Verdict::Drop };
+            ensure!(found.verdict == expected, "connection {position} of a source: {found:?}");
+        }
+        Ok(())
+    }
+
+    /// Opens so many connections with a service, and no others, at the port that follows them, or at the one that also
+    /// counts them as well.
+    fn open(&mut self, service: Service, flows: u32, limited: bool) -> Result<()> {
         self.connections.forget(&mut self.datapath)?;
+        self.limited.forget(&mut self.datapath)?;
+        let ports = [self.connections.ifindex, self.limited.ifindex];
+        let ports = if limited { &ports[..] } else { &ports[..1] };
         for first in (0..flows).step_by(COUNT) {
             let numbers = first..flows.min(first + COUNT as u32);
             let openings: Vec<_> = numbers.map(|number| service.conversation(number).opening()).collect();
             // All first frames, then all second ones, and so on.
             for step in 0..openings[0].len() {
-                let feed = match openings[0][step].0 {
-                    Direction::Out => &mut self.out,
-                    Direction::In => &mut self.to_vm,
-                };
-                feed.refill(openings.iter().map(|opening| opening[step].1.as_slice()))?;
-                feed.to_classifier(self.connections.ifindex, openings.len() as u32)?;
+                let feed = self.feed(openings[0][step].0);
+                for &port in ports {
+                    feed.refill(openings.iter().map(|opening| opening[step].1.as_slice()))?;
+                    feed.to_classifier(port, openings.len() as u32)?;
+                }
             }
         }
         Ok(())
     }
 
     /// Frames that open nothing, a power of two of them, each seen to get that verdict at both ports.
-    fn established(&mut self, scale: &Scale, frames: &[Vec<u8>], expected: Verdict) -> Result<Samples> {
-        self.out.refill(frames.iter().map(Vec::as_slice))?;
-        let (packets, connections) = (self.packets.ifindex, self.connections.ifindex);
+    fn established(
+        &mut self,
+        scale: &Scale,
+        series: Series,
+        direction: Direction,
+        frames: &[Vec<u8>],
+        expected: Verdict,
+    ) -> Result<Samples> {
+        let feed = self.feed(direction);
+        feed.refill(frames.iter().map(Vec::as_slice))?;
         for (position, frame) in frames.iter().enumerate() {
-            for ifindex in [packets, connections] {
-                let found = self.out.outcome(ifindex, position)?;
+            for (_, ifindex) in series {
+                let found = feed.outcome(ifindex, position)?;
                 ensure!(
                     found.verdict == expected,
                     "a frame was to {expected}, but {found:?} became of it: {frame:02x?}"
                 );
             }
         }
-        let feed = &self.out;
+        let feed = &*feed;
+        let [(first, first_port), (second, second_port)] = series;
         let competitors: Vec<Competitor<'_>> = vec![
             Box::new(|times| feed.nothing(times)),
             Box::new(|times| feed.to_nothing(times)),
-            Box::new(|times| feed.to_classifier(packets, times)),
-            Box::new(|times| feed.to_classifier(connections, times)),
+            Box::new(|times| feed.to_classifier(first_port, times)),
+            Box::new(|times| feed.to_classifier(second_port, times)),
         ];
         let mut samples = rounds(&competitors, scale.effort, |_| ())?.into_iter();
         let mut next = || samples.next().unwrap_or_default();
-        Ok(Samples { empty: next(), nothing: next(), packets: next(), connections: next() })
+        Ok(Samples { empty: next(), nothing: next(), of: [(first, next()), (second, next())] })
     }
 
-    /// Frames that each open a connection, at the port that follows them: each sample takes others.
-    fn new_ones(&mut self, scale: &Scale, service: Service) -> Result<Samples> {
-        let mut samples =
-            Samples { empty: Vec::new(), nothing: Vec::new(), packets: Vec::new(), connections: Vec::new() };
-        let (packets, connections) = (self.packets.ifindex, self.connections.ifindex);
+    /// Frames that each open a connection, at ports that follow them: each sample takes others.
+    fn new_ones(&mut self, scale: &Scale, series: Series, service: Service) -> Result<Samples> {
+        let mut samples = Samples {
+            empty: Vec::new(),
+            nothing: Vec::new(),
+            of: series.map(|(name, _)| (name, Vec::new())),
+        };
         let runs = scale.beginnings;
         for round in 0..scale.effort.rounds as u32 {
             let first = round * scale.begun_at_once();
             let frames: Vec<Vec<u8>> = (first..first + scale.begun_at_once())
                 .map(|number| service.conversation(number).first())
                 .collect();
+            let feed = self.feed(service.opened);
             for turn in 0..4 {
-                self.out.refill(frames.iter().map(Vec::as_slice))?;
-                let feed = &self.out;
+                feed.refill(frames.iter().map(Vec::as_slice))?;
+                let feed = &*feed;
                 match (turn + round) % 4 {
                     0 => samples.empty.push(sample(|times| feed.nothing(times), runs)?),
                     1 => samples.nothing.push(sample(|times| feed.to_nothing(times), runs)?),
-                    2 => samples.packets.push(sample(|times| feed.to_classifier(packets, times), runs)?),
-                    _ => {
-                        samples
-                            .connections
-                            .push(sample(|times| feed.to_classifier(connections, times), runs)?);
+                    port => {
+                        let port = port as usize - 2;
+                        let (_, ifindex) = series[port];
+                        samples.of[port].1.push(sample(|times| feed.to_classifier(ifindex, times), runs)?);
                     }
                 }
             }
-            self.answered(service, first, scale.begun_at_once())?;
+            for (_, ifindex) in series {
+                if ifindex == self.packets.ifindex {
+                    continue;
+                }
+                self.answered(ifindex, service, first, scale.begun_at_once())?;
+            }
         }
         Ok(samples)
     }
 
     /// Fails unless answers to connections that were begun pass: then they were made.
-    fn answered(&mut self, service: Service, first: u32, count: u32) -> Result<()> {
+    fn answered(&mut self, ifindex: u32, service: Service, first: u32, count: u32) -> Result<()> {
         const LOOKED_AT: u32 = 64;
         let numbers = (0..LOOKED_AT).map(|step| first + step * (count - 1) / (LOOKED_AT - 1));
-        let answers: Vec<Vec<u8>> =
-            numbers.map(|number| service.conversation(number).opening().swap_remove(1).1).collect();
-        self.to_vm.refill(answers.iter().map(Vec::as_slice))?;
+        let (directions, answers): (Vec<Direction>, Vec<Vec<u8>>) =
+            numbers.map(|number| service.conversation(number).opening().swap_remove(1)).unzip();
+        let feed = self.feed(directions[0]);
+        feed.refill(answers.iter().map(Vec::as_slice))?;
         for position in 0..answers.len() {
-            let found = self.to_vm.outcome(self.connections.ifindex, position)?;
+            let found = feed.outcome(ifindex, position)?;
             ensure!(found.verdict == Verdict::Pass, "an answer to a new connection: {found:?}");
         }
         Ok(())
     }
 }
 
-/// What a packet costs as if it had come by itself, as in the part `packet`; and what following connections adds.
+/// What a packet costs as if it had come by itself, as in the part `packet`; and what the last one adds.
 fn add(report: &mut Report, name: &str, flows: u32, samples: Samples) {
-    let Samples { empty, nothing, packets, connections } = samples;
+    let Samples { empty, nothing, of: [(first, without), (second, with)] } = samples;
     let alone = |of: &[f64]| -> Vec<f64> {
         let rounds = of.iter().zip(&nothing).zip(&empty);
         rounds.map(|((of, nothing), empty)| of - nothing + empty).collect()
     };
-    let added = connections.iter().zip(&packets).map(|(with, without)| with - without).collect();
+    let added = with.iter().zip(&without).map(|(with, without)| with - without).collect();
     let group = format!("run-{name}");
     let measured = |group: &str, series: &str, samples: Vec<f64>| Measurement {
         part: PART,
@@ -254,11 +324,11 @@ fn add(report: &mut Report, name: &str, flows: u32, samples: Samples) {
         unit: "ns",
         samples,
     };
-    let (packets, connections) = (alone(&packets), alone(&connections));
-    for (series, samples) in [(EMPTY, empty.clone()), ("packets", packets), ("connections", connections)] {
+    let (without, with) = (alone(&without), alone(&with));
+    for (series, samples) in [(EMPTY, empty.clone()), (first, without), (second, with)] {
         report.add(measured(&group, series, samples));
     }
-    report.add(measured(&format!("{group}-added"), "connections", added));
+    report.add(measured(&format!("{group}-added"), second, added));
 }
 
 #[cfg(test)]
@@ -277,7 +347,7 @@ mod tests {
             Scale { flows: &[1, 100], frames: 128, effort: Effort { rounds: 2, runs: 16 }, beginnings: 64 };
         let mut report = Report::default();
         measure_so_much(&scale, 3, &mut report).expect("everything is as the rules say");
-        for name in ["tcp", "udp", "refused", "new"] {
+        for name in ["tcp", "udp", "refused", "new", "tcp-limited", "udp-limited", "new-limited"] {
             let name = format!("run-{name}-added");
             let groups = report.groups();
             let group = groups.iter().find(|group| group.name == name).unwrap_or_else(|| panic!("no {name}"));

@@ -33,7 +33,12 @@ pub(super) enum About {
     Packets,
     /// Connections: answers pass because something was asked.
     Connections,
+    /// Likewise, and before them stands how many a source may have of those that the virtual machine serves.
+    Limited,
 }
+
+/// How many connections of each service a source may have, where that is asked: more than any has that is measured.
+pub(super) const MOST: u32 = 100;
 
 impl Service {
     /// A conversation with it; there are 2^20, all different.
@@ -74,15 +79,24 @@ pub(super) fn profile(name: &str, about: About) -> String {
             (if service.asks(direction) { "dst" } else { "src" }, service.protocol_name(), service.port);
         let follows = match about {
             About::Packets => " statematch='false'",
-            About::Connections => "",
+            About::Connections | About::Limited => "",
         };
         format!(
             "<rule action='accept' direction='{direction}'{follows}><{protocol} {side}portstart='{port}'/></rule>"
         )
     };
+    let limit = |service: &Service| match service.opened {
+        Direction::Out => String::new(),
+        Direction::In => format!(
+            "<rule action='drop' direction='in' priority='100'><{} dstportstart='{}' connlimit-above='{MOST}'/></rule>",
+            service.protocol_name(),
+            service.port
+        ),
+    };
     let rules = SERVICES.iter().flat_map(|service| match about {
         About::Packets => Direction::ALL.map(|direction| rule(service, direction)).to_vec(),
         About::Connections => vec![rule(service, service.opened)],
+        About::Limited => vec![limit(service), rule(service, service.opened)],
     });
     format!(
         "<filter name='{name}' chain='root'>{}<rule action='drop' direction='inout' priority='1000'><all/></rule></filter>",
@@ -102,10 +116,12 @@ pub(super) fn iptables(about: About) -> String {
                     (if asks { "dport" } else { "sport" }, service.protocol_name(), service.port);
                 let state = match about {
                     About::Packets => "",
-                    About::Connections if asks => {
+                    About::Connections | About::Limited if asks => {
                         " -m conntrack --ctstate NEW,ESTABLISHED -m conntrack --ctdir ORIGINAL"
                     }
-                    About::Connections => " -m conntrack --ctstate ESTABLISHED -m conntrack --ctdir REPLY",
+                    About::Connections | About::Limited => {
+                        " -m conntrack --ctstate ESTABLISHED -m conntrack --ctdir REPLY"
+                    }
                 };
                 format!("-A {chain} -p {protocol} -m {protocol} --{side} {port}{state} -j ACCEPT\n")
             })
@@ -138,7 +154,7 @@ pub(super) fn nft(about: About, followed: bool) -> String {
             .iter()
             .flat_map(|&opened| ["dport", "sport"].map(|side| format!("{} accept\n", list(opened, side))))
             .collect::<String>(),
-        About::Connections => format!(
+        About::Connections | About::Limited => format!(
             "ct state established accept\n{}",
             [Direction::Out, Direction::In]
                 .map(|opened| format!("ct state new {} accept\n", list(opened, "dport")))
@@ -168,7 +184,7 @@ mod tests {
 
     #[test]
     fn profiles_are_read_strictly() {
-        for about in [About::Packets, About::Connections] {
+        for about in [About::Packets, About::Connections, About::Limited] {
             let text = profile("bench", about);
             nwfilter::parse(&text, Reading::Strict).unwrap_or_else(|error| panic!("{text}: {error}"));
         }

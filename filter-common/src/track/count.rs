@@ -6,6 +6,10 @@
 //! goes up with each mark, and nobody takes down what ends. Where it says that there is room, there is. Where it does
 //! not, the table is looked through, and the cell is set right.
 //!
+//! Between a connection's being counted and its being in the table is a packet's way through the classifier. Whoever looks
+//! through the table meanwhile does not find it there, so a cell bears who added to it: what another CPU did an instant ago
+//! is waited for.
+//!
 //! Invariants: a connection that bears a rule's mark stays within that rule's limit, whatever comes; what cannot be told
 //! is above it; two CPUs do not both give a source its last connection.
 
@@ -46,7 +50,7 @@ const CELLS: usize = 4;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Cells {
-    /// How many there may be ([`COUNT`]), and from bit 16 on which CPU added the last one.
+    /// How many there may be ([`COUNT`]), and from bit 16 on which CPU added the last ones, or [`SEVERAL`].
     counts: [Cell<u32>; CELLS],
     /// The tick at which the table was last looked through for the source in `above`.
     looked: [Cell<u32>; CELLS],
@@ -62,6 +66,8 @@ const _: () = assert!(size_of::<Cells>() == 48);
 
 /// The count in a cell. One that does not fit is as high as can be, and is never believed.
 const COUNT: u32 = 0xffff;
+/// In place of a CPU: more than one of them added, an instant after each other. None has this number.
+const SEVERAL: u32 = 0xffff;
 /// How often a cell is taken that others change.
 const ATTEMPTS: usize = 4;
 
@@ -250,6 +256,19 @@ const fn with_mark(marks: u64, mark: u32) -> Option<u64> {
     None
 }
 
+/// How many of four marks there are.
+#[inline(always)]
+const fn how_many(marks: u64) -> u32 {
+    let mut many = 0;
+    let mut place = 0;
+    while place < MARKS {
+        // One, but for no mark: without branches, of which the kernel's verifier would follow both ways.
+        many += (mark_at(marks, place) + 0xffff) >> 16;
+        place += 1;
+    }
+    many
+}
+
 /// Marks a flow that is there. `false` where there is no place for it. If another packet of the flow is at it, the mark
 /// is that packet's, or the next one's.
 #[inline(always)]
@@ -304,9 +323,27 @@ fn cell_of<'t, T: FlowTables>(
 
 /// The count with the CPU that made it so.
 #[inline(always)]
-fn counted_here<T: FlowTables>(tables: &T, count: u32) -> u32 {
+fn counted_by(cpu: u32, count: u32) -> u32 {
     let count = if count >= COUNT { COUNT } else { count };
-    count | (tables.cpu() & 0xffff) << 16
+    count | (cpu & 0xffff) << 16
+}
+
+/// Whether one that is counted in this cell may not be in the table yet: another CPU than this one added to it an instant
+/// ago.
+#[inline(always)]
+fn is_awaited(cells: &Cells, cell: u32, cpu: u32, jiffies: u32) -> bool {
+    let is_another = cell & COUNT != 0 && cell >> 16 != cpu & 0xffff;
+    is_another && jiffies.wrapping_sub(cells.added.get()) <= 1
+}
+
+/// What a cell is with one more. Where others are awaited it must not look as if all of it were this CPU's: it would be
+/// believed too early.
+#[inline(always)]
+fn with_one<T: FlowTables>(tables: &T, cells: &Cells, cell: u32) -> u32 {
+    let (cpu, jiffies) = (tables.cpu(), tables.jiffies());
+    let by = if is_awaited(cells, cell, cpu, jiffies) { SEVERAL } else { cpu };
+    cells.added.set(jiffies);
+    counted_by(by, (cell & COUNT) + 1)
 }
 
 /// What the cell of the packet's source says of one connection more, as the rule with this mark counts them.
@@ -325,9 +362,7 @@ pub fn room<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32, ta
         if !taken {
             return Room::There;
         }
-        cells.added.set(tables.jiffies());
-        let after = counted_here(tables, (before & COUNT) + 1);
-        if tables.exchange(&cells.counts[cell], before, after) {
+        if tables.exchange(&cells.counts[cell], before, with_one(tables, cells, before)) {
             return Room::There;
         }
     }
@@ -339,13 +374,14 @@ pub fn room<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32, ta
 #[inline(always)]
 pub fn look<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32) -> Option<u32> {
     let (cells, cell, other) = cell_of(tables, seen, source(seen, mark))?;
-    let now = seen.now.0;
+    let (now, cpu) = (seen.now.0, tables.cpu());
     let before = cells.counts[cell].get();
     let known = cells.above[cell].get() == other && cells.looked[cell].get() == now;
-    // What another CPU counted an instant ago may not be there to be seen.
-    let is_another = before & COUNT != 0 && before >> 16 != tables.cpu() & 0xffff;
-    let is_fresh = is_another && tables.jiffies().wrapping_sub(cells.added.get()) <= 1;
-    if known || most == 0 || is_fresh || !may_scan(tables.table(seen.record.flow_table)?, seen) {
+    if known
+        || most == 0
+        || is_awaited(cells, before, cpu, tables.jiffies())
+        || !may_scan(tables.table(seen.record.flow_table)?, seen)
+    {
         return None;
     }
     let found = tables.tally(seen, &source(seen, mark));
@@ -355,7 +391,9 @@ pub fn look<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32) ->
     if is_above {
         return None;
     }
-    let after = counted_here(tables, (found >> 32) as u32);
+    // What other rules have counted of this packet's own connection is not in the table either.
+    let own = tables.counted().map_or(0, |counted| how_many(counted.marks.get()));
+    let after = counted_by(cpu, (found >> 32) as u32 + own);
     if tables.exchange(&cells.counts[cell], before, after) { Some(after) } else { None }
 }
 
@@ -363,8 +401,7 @@ pub fn look<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, most: u32) ->
 #[inline(always)]
 pub fn take<T: FlowTables>(tables: &T, seen: &Seen<'_>, mark: u32, before: u32) -> bool {
     let Some((cells, cell, _)) = cell_of(tables, seen, source(seen, mark)) else { return false };
-    cells.added.set(tables.jiffies());
-    tables.exchange(&cells.counts[cell], before, counted_here(tables, (before & COUNT) + 1))
+    tables.exchange(&cells.counts[cell], before, with_one(tables, cells, before))
 }
 
 /// Whether the table may be looked through again: large ones take longer, and none may take more than a part of the
@@ -391,14 +428,23 @@ pub fn add<T: FlowTables>(tables: &T, seen: &Seen<'_>, key: &FlowKey, marks: [u3
         }
         let source = Source::of(mark, |at| key.words[at]);
         let Some((cells, cell, _)) = cell_of(tables, seen, source) else { continue };
-        cells.added.set(tables.jiffies());
-        for _ in 0..ATTEMPTS {
-            let before = cells.counts[cell].get();
-            if tables.exchange(&cells.counts[cell], before, counted_here(tables, (before & COUNT) + 1)) {
-                break;
-            }
+        if !add_one(tables, cells, cell) {
+            // Too low it must not be. So it is as high as can be, until somebody looks through the table.
+            cells.counts[cell].set(SEVERAL << 16 | COUNT);
         }
     }
+}
+
+/// Counts one in a cell. `false` where others were always first.
+#[inline(always)]
+fn add_one<T: FlowTables>(tables: &T, cells: &Cells, cell: usize) -> bool {
+    for _ in 0..ATTEMPTS {
+        let before = cells.counts[cell].get();
+        if tables.exchange(&cells.counts[cell], before, with_one(tables, cells, before)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// What is looked for in a table.
@@ -467,3 +513,6 @@ fn is_counted(flow: &Flow, wanted: &Wanted) -> bool {
         && !crate::record::is_older(flow.epoch.get(), wanted.epoch)
         && !is_closed
 }
+
+#[cfg(test)]
+mod tests;

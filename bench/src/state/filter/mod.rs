@@ -12,6 +12,7 @@ use crate::bed::Bed;
 use netfilter::{Netfilter, Tool};
 use ours::FilterCtl;
 
+pub(super) use netfilter::Room;
 pub(super) use ours::InForce;
 
 /// Conversations with each service that are had before anything is measured.

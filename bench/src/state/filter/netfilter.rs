@@ -74,6 +74,41 @@ impl Filter for Netfilter {
     }
 }
 
+/// Room for connections of the host's namespaces, and buckets of the table that they lie in. It is put back to what it was
+/// when this is gone.
+pub(in crate::state) struct Room(Vec<(&'static str, u32)>);
+
+impl Room {
+    /// Sees to room for so many, each with a bucket of its own as by default, if the host does not have it anyway.
+    pub(in crate::state) fn for_so_many(connections: u32) -> Result<Self> {
+        let mut raised = Self(Vec::new());
+        // Setting the first of them can change the second.
+        for name in ["buckets", "max"] {
+            let before = number(name)?;
+            if before < connections {
+                raised.0.push((name, before));
+                set(name, connections)?;
+            }
+        }
+        Ok(raised)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        for (name, before) in &self.0 {
+            if let Err(error) = set(name, *before) {
+                eprintln!("nf_conntrack_{name} is not {before} again, as it was: {error:#}");
+            }
+        }
+    }
+}
+
+fn set(name: &str, number: u32) -> Result<()> {
+    let file = format!("{TRACKING}/nf_conntrack_{name}");
+    fs::write(&file, number.to_string()).with_context(|| file)
+}
+
 /// A figure of connection tracking in the current namespace.
 fn number(name: &str) -> Result<u32> {
     let file = format!("{TRACKING}/nf_conntrack_{name}");

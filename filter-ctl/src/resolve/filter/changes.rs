@@ -159,22 +159,10 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
             RuleAction::Reject => found(Change::ResetsTcp),
             RuleAction::Accept | RuleAction::Drop | RuleAction::Return => {}
         }
-        // What answers is accepted by a second half of the rule.
+        // What answers is accepted by a second half of the rule; rules that count have none.
         let halved = !counts && (both || rule.accepts_connections() && !rule.is_typed());
-        if counts {
-            // What it is about stands above.
-        } else if rule.is_typed() {
-            if both {
-                found(Change::TypedBothWays);
-            }
-        } else if halved && says(A::SrcMac) {
-            found(Change::MacBothWays);
-        } else if !halved && !is_one_way(rule) {
-            found(if rule.action == RuleAction::Accept {
-                Change::AnswersNotAccepted
-            } else {
-                Change::NotMirrored
-            });
+        if !counts {
+            of_answers(rule, halved).into_iter().for_each(&mut *found);
         }
         if protocol.family() == Some(Family::Ip6) && !matches!(protocol, Protocol::AllIpv6 | Protocol::AhIpv6)
         {
@@ -199,6 +187,21 @@ fn of_rule(rule: &FilterRule, found: &mut impl FnMut(Change)) {
     }
     if says(A::ArpSrcIp) && says(A::ArpDstIp) && !says(A::ArpDstIpMask) && narrower(rule) {
         found(Change::ArpMask);
+    }
+}
+
+/// What differs in how answers are accepted, for a rule that has a second half for them, or has none.
+fn of_answers(rule: &FilterRule, halved: bool) -> Option<Change> {
+    if rule.is_typed() {
+        (rule.direction == RuleDirection::InOut).then_some(Change::TypedBothWays)
+    } else if halved {
+        rule.get(AttributeName::SrcMac).is_some().then_some(Change::MacBothWays)
+    } else if is_one_way(rule) {
+        None
+    } else if rule.action == RuleAction::Accept {
+        Some(Change::AnswersNotAccepted)
+    } else {
+        Some(Change::NotMirrored)
     }
 }
 
