@@ -89,12 +89,7 @@ impl Context {
     }
 
     /// Puts a document's binding in force.
-    pub(super) fn bound(
-        &self,
-        file: &Path,
-        reading: Reading,
-        port: PortArgs,
-    ) -> Result<Attached, Failure> {
+    pub(super) fn bound(&self, file: &Path, reading: Reading, port: PortArgs) -> Result<Attached, Failure> {
         let text = xml::read_profile_file(file)?;
         let parsed = filter_binding::parse(&text, reading)
             .map_err(|error| Failure::new(INVALID, error.in_file(file).to_string()))?;

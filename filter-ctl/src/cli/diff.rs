@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use super::Context;
 use super::args::ChangeArgs;
-use crate::service::failure::Failure;
 use super::flows::connections;
 use super::table::Table;
-use super::Context;
 use crate::engine::{Diff, ProfileDiff};
 use crate::service::DiffProfiles;
+use crate::service::failure::Failure;
 use crate::xml::Reading;
 
 impl Context {
@@ -24,7 +24,8 @@ impl Context {
             }
         }
         let profiles = names;
-        let diff = self.call(DiffProfiles { documents, profiles, reading, flows: change.flows, must_be: false })?;
+        let diff =
+            self.call(DiffProfiles { documents, profiles, reading, flows: change.flows, must_be: false })?;
         self.print(&diff, || shown(&diff))
     }
 

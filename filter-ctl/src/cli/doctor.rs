@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _};
 use clap::Args;
 
 use super::Context;
+use crate::engine::{Diagnosis, Finding, PortStack, Repaired, Severity};
 use crate::service::failure::{CHECK, Failure};
 use crate::service::{Diagnose, Repair};
-use crate::engine::{Diagnosis, Finding, PortStack, Repaired, Severity};
 
 /// What is looked at.
 #[derive(Clone, Debug, Args)]

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::args::ChangeArgs;
-use crate::service::failure::Failure;
-use crate::service::{GetLogEntry, ListLog, RestoreProfile, RollBack};
 use super::table::Table;
 use super::{Context, show};
 use crate::engine::{LogEntry, LogFilter, RolledBack};
+use crate::service::failure::Failure;
+use crate::service::{GetLogEntry, ListLog, RestoreProfile, RollBack};
 use crate::store::{Author, Entry, PortAction};
 
 /// Which changes are shown.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::service::failure::{CONFLICT, Failure, INVALID};
-use crate::service::{AttachDomain, CheckDomain, ReattachDomain, ReleaseDomain, VerifyDomain};
 use super::table::Table;
 use super::{Context, hook_log};
 use crate::engine::{self, DomainBinding, EngineError, HookChanged, HookScript};
 use crate::model::domain::Domain;
+use crate::service::failure::{CONFLICT, Failure, INVALID};
+use crate::service::{AttachDomain, CheckDomain, ReattachDomain, ReleaseDomain, VerifyDomain};
 use crate::xml::{self, FileError, limits};
 
 /// What is done.
@@ -215,14 +215,15 @@ impl Context {
         let folder = std::path::absolute(&place.folder).map_err(|error| here(&error))?;
         let driver = place.driver.name().to_owned();
         let script = HookScript { folder, driver, program, options, take_over };
-        let changed = engine::install_hook(&script).map_err(|error| Failure::engine(&error, &self.folders, None))?;
+        let changed =
+            engine::install_hook(&script).map_err(|error| Failure::engine(&error, &self.folders, None))?;
         self.print(&changed, || installed(&changed, place.driver))
     }
 
     fn show_domain(&self, file: &Path, take_over: bool) -> Result<(), Failure> {
         let domain = read_domain(file)?;
-        let bindings =
-            engine::bindings_of_domain(&domain, take_over).map_err(|error| Failure::engine(&error, &self.folders, None))?;
+        let bindings = engine::bindings_of_domain(&domain, take_over)
+            .map_err(|error| Failure::engine(&error, &self.folders, None))?;
         if let Some(missing) = engine::missing_interface(&domain, false) {
             eprintln!("filter-ctl: {missing}");
         }

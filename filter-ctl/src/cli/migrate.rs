@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::Context;
-use crate::service::failure::{Failure, USAGE};
 use super::flows::connections;
 use crate::datapath::FlowSpec;
 use crate::engine::{PortRestored, PortSaved};
+use crate::service::failure::{Failure, USAGE};
 use crate::service::{self, RestorePort, SavePort, SavedPort};
 
 /// What is done with a port's state.
@@ -81,7 +81,8 @@ impl Context {
                 "a state is no text: give it a file (-o FILE), or standard output one",
             ));
         }
-        let SavedPort { saved, file: service::File { bytes } } = self.call(SavePort { port: port.to_owned() })?;
+        let SavedPort { saved, file: service::File { bytes } } =
+            self.call(SavePort { port: port.to_owned() })?;
         if let Some(path) = output {
             write(path, &bytes).map_err(|error| Failure::io(path, &error))?;
             return self.print(&saved, || said_saved(&saved));

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::Context;
+use crate::datapath::{Build, LogLevel};
 use crate::service::failure::{CHECK, Failure};
 use crate::service::{GetBuilds, KnownBuilds, Upgrade, Upgraded};
-use crate::datapath::{Build, LogLevel};
 
 /// How programs are replaced.
 #[derive(Clone, Copy, Debug, Args)]
@@ -28,8 +28,7 @@ impl Context {
         if args.check {
             return self.check_upgrade();
         }
-        let Upgraded { replaced } =
-            self.call(Upgrade { kernel_log: args.kernel_log, again: args.again })?;
+        let Upgraded { replaced } = self.call(Upgrade { kernel_log: args.kernel_log, again: args.again })?;
         self.print(&replaced, || match &replaced {
             None => NOTHING.to_owned(),
             Some(same) if !same.replaced => format!("the programs are of this build already, {}\n", same.now),

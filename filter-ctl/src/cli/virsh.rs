@@ -121,9 +121,7 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
                 .defined(file, document.reading().reading(), ChangeArgs::default())
                 .map_err(under(heading))?;
             let name = &defined.updated.profile;
-            context.print_changed(&defined, || {
-                format!("Network filter {name} defined from {shown}\n\n")
-            })
+            context.print_changed(&defined, || format!("Network filter {name} defined from {shown}\n\n"))
         }
         Virsh::Undefine(filter) => {
             let text = filter.text();
@@ -131,10 +129,9 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let removed = context
                 .removed(name.as_str(), Referred::Remove)
                 .map_err(under(format!("Failed to undefine network filter {text}")))?;
-            context.print_changed(
-                &json!({ "undefined": removed.profile, "ports": removed.ports }),
-                || format!("Network filter {text} undefined\n\n"),
-            )
+            context.print_changed(&json!({ "undefined": removed.profile, "ports": removed.ports }), || {
+                format!("Network filter {text} undefined\n\n")
+            })
         }
         Virsh::List => {
             let profiles = context.profiles().map_err(under("Failed to list network filters".to_owned()))?;
@@ -169,10 +166,9 @@ pub fn run(context: &Context, command: &Virsh) -> Result<(), Failure> {
             let file = document.path();
             let shown = file.display();
             readable(file)?;
-            let attached =
-                context
-                    .bound(file, document.reading().reading(), PortArgs::default())
-                    .map_err(under(format!("Failed to create network filter from {shown}")))?;
+            let attached = context
+                .bound(file, document.reading().reading(), PortArgs::default())
+                .map_err(under(format!("Failed to create network filter from {shown}")))?;
             context.print_changed(&attached, || {
                 format!("Network filter binding on {} created from {shown}\n\n", attached.port)
             })

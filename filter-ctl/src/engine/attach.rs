@@ -144,8 +144,8 @@ impl Engine {
         binding: Binding,
         manner: Manner<'_>,
     ) -> Result<Attached, EngineError> {
-        let mut attached =
-            self.attach_in_manner(vec![(name.to_owned(), binding)], manner, &mut |_, _| {})?;
+        let attached = self.put_in_force(vec![(name.to_owned(), binding)], manner, &mut |_, _| {});
+        let mut attached = attached.map_err(EngineError::of_the_only_port)?;
         attached.pop().ok_or_else(|| EngineError::not_attached(name))
     }
 
@@ -155,7 +155,7 @@ impl Engine {
         bindings: Vec<(String, Binding)>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
-        self.attach_in_manner(bindings, Manner::Change, progress)
+        self.put_in_force(bindings, Manner::Change, progress)
     }
 
     /// The same where none of the ports may be attached already.
@@ -164,21 +164,7 @@ impl Engine {
         bindings: Vec<(String, Binding)>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Attached>, EngineError> {
-        self.attach_in_manner(bindings, Manner::New, progress)
-    }
-
-    fn attach_in_manner(
-        &mut self,
-        bindings: Vec<(String, Binding)>,
-        manner: Manner<'_>,
-        progress: &mut Progress<'_>,
-    ) -> Result<Vec<Attached>, EngineError> {
-        let one = bindings.len() == 1;
-        self.put_in_force(bindings, manner, progress).map_err(|error| match error {
-            // Which port it is about nobody asks where there is one.
-            EngineError::Port { error, .. } if one => *error,
-            error => error,
-        })
+        self.put_in_force(bindings, Manner::New, progress)
     }
 
     fn put_in_force(

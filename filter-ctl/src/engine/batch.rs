@@ -77,10 +77,14 @@ impl Batch {
             check_room(datapath, goes_on.as_ref(), binding.flows_max.unwrap_or(FlowSpec::PLACES))?;
         }
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
-        let (prepared, names) =
-            with_spec(&before, (record.as_ref(), self.afresh), planned, &binding, self.old_flows, |spec, names| {
-                datapath.prepare_like(spec, like).map(|prepared| (prepared, names))
-            })?;
+        let (prepared, names) = with_spec(
+            &before,
+            (record.as_ref(), self.afresh),
+            planned,
+            &binding,
+            self.old_flows,
+            |spec, names| datapath.prepare_like(spec, like).map(|prepared| (prepared, names)),
+        )?;
         let generation = prepared.record().generation;
         let rules = shared.policy.rules.iter().zip(prepared.counters()).map(rule_state).collect();
         let mut state = before.clone();

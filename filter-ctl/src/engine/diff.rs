@@ -253,9 +253,10 @@ fn of_ports(
         }
         let image = Rc::clone(&planned.shared.image);
         let like = images.get(&Rc::as_ptr(&image)).map(|(_, record)| record);
-        let next = with_spec(state, (Some(&record), false), &planned, &current.binding, old_flows, |spec, _| {
-            datapath.preview(spec, like)
-        });
+        let next =
+            with_spec(state, (Some(&record), false), &planned, &current.binding, old_flows, |spec, _| {
+                datapath.preview(spec, like)
+            });
         match next {
             Ok(next) => {
                 let flows = flows_of(datapath, (&record, &next), &planned, old_flows)?;

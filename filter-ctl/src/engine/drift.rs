@@ -180,12 +180,7 @@ fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
 }
 
 /// What is wrong on the hooks of a port.
-fn hooks(
-    datapath: &Datapath,
-    name: &str,
-    ifindex: u32,
-    found: &mut Vec<Drift>,
-) -> Result<(), EngineError> {
+fn hooks(datapath: &Datapath, name: &str, ifindex: u32, found: &mut Vec<Drift>) -> Result<(), EngineError> {
     for direction in Direction::ALL {
         let hook = datapath.on_hook(name, direction)?;
         let link = datapath.link_state(ifindex, direction);

@@ -9,19 +9,19 @@ mod batch;
 mod bindings;
 mod compiled;
 mod detach;
+mod diff;
 mod doctor;
-mod drift;
 mod domain;
 mod domain_ports;
+mod drift;
 mod explain;
 mod flows;
+mod history;
 mod hook_script;
 mod import;
 mod learning;
-mod migrate;
-mod diff;
-mod history;
 mod log;
+mod migrate;
 mod planned;
 mod profiles;
 mod rollback;
@@ -45,11 +45,11 @@ use crate::store::{
 pub use attach::{Attached, Progress};
 pub use bindings::{document, of_document};
 pub use compiled::{Compiled, CompiledGraph, compiled};
+pub use diff::{Diff, PortDiff, ProfileDiff, diff};
 pub use doctor::{Diagnosis, Finding, PortStack, Severity, StackProgram, diagnose};
-pub use drift::{Drift, DriftKind, Repaired, drift, drift_of_hooks};
 pub use domain::{BindingSource, DomainBinding, bindings_of_domain, check_bindings, missing_interface};
 pub use domain_ports::{DomainPorts, verify_domain};
-pub use diff::{Diff, PortDiff, ProfileDiff, diff};
+pub use drift::{Drift, DriftKind, Repaired, drift, drift_of_hooks};
 pub use explain::{Explained, Explainer, FrameToExplain};
 pub use flows::{
     Connections, FlowFilter, FlowSummary, FlowView, FlowsChanged, FlowsImported, OldFlows, StageName,
@@ -57,8 +57,8 @@ pub use flows::{
 };
 pub use hook_script::{HookChanged, HookScript, install_hook, uninstall_hook};
 pub use import::{Candidate, Difference, Fate, Import, Imported};
-pub use migrate::{PortRestored, PortSaved, RestoreOptions};
 pub use log::{Log, LogEntry, LogFilter, TextChange, log, log_entry};
+pub use migrate::{PortRestored, PortSaved, RestoreOptions};
 pub use profiles::{Defined, Outcome, Referred, Removed, Updated, validate};
 pub use rollback::RolledBack;
 pub use sets::{SetChanged, SetView, set_members, sets};
@@ -113,6 +113,15 @@ impl EngineError {
     /// The error of one of several ports.
     fn of_port(self, port: &str) -> Self {
         Self::Port { port: port.to_owned(), error: Box::new(self) }
+    }
+
+    /// The error where there is one port only: which one it is about nobody asks.
+    #[must_use]
+    pub fn of_the_only_port(self) -> Self {
+        match self {
+            Self::Port { error, .. } => *error,
+            error => error,
+        }
     }
 
     pub(crate) fn not_attached(port: &str) -> Self {

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::failure::{CONFLICT, Failure, KERNEL};
+use super::failure::{Failure, KERNEL};
 use super::{Access, Host, Method, Order, Outcome, Progress, Service, wire};
-use crate::store::{Folders, Lock};
+use crate::store::{Folders, Lock, StoreError};
 
 /// Between two attempts to get the lock, or to find the daemon that has it.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -71,7 +71,9 @@ impl Client {
             }
             let lock = if M::ALONE {
                 let taken = Lock::try_take(&self.folders);
-                let Some(lock) = taken.map_err(|error| Failure::engine(&error.into(), &self.folders, None))? else {
+                let Some(lock) =
+                    taken.map_err(|error| Failure::engine(&error.into(), &self.folders, None))?
+                else {
                     if deadline.is_some_and(|deadline| deadline < Instant::now()) {
                         return Err(self.busy());
                     }
@@ -92,14 +94,8 @@ impl Client {
     }
 
     fn busy(&self) -> Failure {
-        let seconds = self.wait.unwrap_or_default().as_secs();
-        Failure::new(
-            CONFLICT,
-            format!(
-                "{}: another command has been changing something for more than {seconds} s; `fuser -v` on it says which",
-                self.folders.run.join("lock").display()
-            ),
-        )
+        let (path, seconds) = (self.folders.run.join("lock"), self.wait.unwrap_or_default().as_secs());
+        Failure::engine(&StoreError::Busy { path, seconds }.into(), &self.folders, None)
     }
 
     /// Whether a daemon runs.

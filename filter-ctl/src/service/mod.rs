@@ -37,8 +37,8 @@ use failure::Failure;
 pub use access::{Access, Rights};
 pub use client::{Client, socket_path};
 pub use document::Document;
-pub use flows::{CutFlows, ExportFlows, File, FlowsCut, ImportFlows, ListFlows, ListedFlows, SummarizeFlows};
 pub use domain::{AttachDomain, CheckDomain, CheckedDomain, ReattachDomain, ReleaseDomain, VerifyDomain};
+pub use flows::{CutFlows, ExportFlows, File, FlowsCut, ImportFlows, ListFlows, ListedFlows, SummarizeFlows};
 pub use health::{Diagnose, GetBuilds, KnownBuilds, Repair, RepairedPorts, Upgrade, Upgraded};
 pub use history::{DiffProfiles, GetLogEntry, ListLog, RestoreProfile, RollBack};
 pub use method::{METHODS, Method, Methods};
@@ -144,7 +144,10 @@ impl Drop for Working<'_> {
 
 impl fmt::Debug for Service<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("host", &self.host).field("order", &self.order).finish_non_exhaustive()
+        f.debug_struct("Service")
+            .field("host", &self.host)
+            .field("order", &self.order)
+            .finish_non_exhaustive()
     }
 }
 

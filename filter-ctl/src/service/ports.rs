@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::{Access, Method, Service};
 use crate::datapath::{LoadOptions, LogLevel};
-use crate::engine::{self, Attached, OldFlows, PortStats, PortView};
+use crate::engine::{self, Attached, EngineError, OldFlows, PortStats, PortView};
 use crate::store::Binding;
 
 /// A port, and what it is to be held to.
@@ -62,6 +62,7 @@ impl Method for Attach {
     fn carry_out(self, service: &Service) -> Result<AttachedPorts, Failure> {
         let mut engine = service.engine_with(LoadOptions { log: self.kernel_log })?;
         engine.set_old_flows(self.flows);
+        let one = self.ports.len() == 1;
         let ports = self.ports.into_iter().map(|PortBinding { port, binding }| (port, binding)).collect();
         let mut progress = |done, total| service.progress(done, total);
         let attached = if self.only_new {
@@ -69,6 +70,7 @@ impl Method for Attach {
         } else {
             engine.attach_all(ports, &mut progress)
         };
+        let attached = if one { attached.map_err(EngineError::of_the_only_port) } else { attached };
         Ok(AttachedPorts { ports: attached.map_err(|error| service.failure(&error))? })
     }
 }

@@ -223,7 +223,14 @@ impl Method for ListProfiles {
             damaged: profiles
                 .broken()
                 .iter()
-                .map(|(path, problem)| format!("{}:{problem}", path.display()))
+                .map(|(path, problem)| {
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    format!(
+                        "{}:{problem}; its ports keep what is in force. `filter-ctl restore-profile {name}` puts its last \
+                         good text back",
+                        path.display()
+                    )
+                })
                 .collect(),
         })
     }

@@ -26,3 +26,5 @@ mod upgrade;
 
 /// The command under test.
 const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
+/// Whether a daemon does its work.
+const DAEMON: bool = false;

@@ -8,8 +8,8 @@ use filter_tests::net::{self, Wire, ip, until};
 use filter_tests::scene::{ADDRESSES, PORT, Scene, connect, datagram, spoofed_datagram};
 use serde_json::json;
 
-use super::FILTER_CTL;
 use super::profiles::no_ports;
+use super::{DAEMON, FILTER_CTL};
 
 /// Three taps on a bridge: two virtual machines' and another's.
 struct Two {
@@ -194,12 +194,18 @@ fn an_interface_that_comes_back_under_its_name_is_another() {
 
         drop(guest);
         until("the tap is gone", || net::try_ip("link show vm0").is_err());
-        assert_eq!(operator.port("vm0")["status"], "gone");
-        assert!(operator.ok("ports").contains("gone"));
+        if DAEMON {
+            until("it is forgotten", || operator.json("ports") == json!([]));
+        } else {
+            assert_eq!(operator.port("vm0")["status"], "gone");
+            assert!(operator.ok("ports").contains("gone"));
+        }
 
         let guest = net::tap("vm0");
         ip("link set vm0 master br0");
-        assert_eq!(operator.port("vm0")["status"], "gone", "what is there now is another interface");
+        if !DAEMON {
+            assert_eq!(operator.port("vm0")["status"], "gone", "what is there now is another interface");
+        }
         guest.send(&spoofed_datagram(2));
         assert!(peer.wait_for(net::SOON, |seen| seen == spoofed_datagram(2)).is_some(), "it is not filtered");
 
@@ -239,8 +245,10 @@ fn an_index_that_is_used_again_inherits_nothing() {
         ip("link del vm0");
         make();
         let guest = up();
-        assert_eq!(operator.port("vm0")["status"], "not-filtered");
-        assert!(operator.ok("ports").contains("NOT FILTERED"));
+        if !DAEMON {
+            assert_eq!(operator.port("vm0")["status"], "not-filtered");
+            assert!(operator.ok("ports").contains("NOT FILTERED"));
+        }
         operator.ok("attach vm0 --profile generic-layer2");
         let port = operator.port("vm0");
         assert_eq!(port["status"], "active");

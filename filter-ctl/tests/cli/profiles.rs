@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use filter_tests::cli::Operator;
+use filter_tests::cli::{Operator, Tested};
 use serde_json::{Value, json};
 
 use super::FILTER_CTL;

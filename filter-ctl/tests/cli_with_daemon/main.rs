@@ -28,4 +28,6 @@ mod traffic;
 use filter_tests::cli::Tested;
 
 /// The command under test, with a daemon.
-const FILTER_CTL: Tested = Tested { binary: env!("CARGO_BIN_EXE_filter-ctl"), daemon: true };
+const FILTER_CTL: Tested = Tested { binary: env!("CARGO_BIN_EXE_filter-ctl"), daemon: DAEMON };
+/// Whether a daemon does its work.
+const DAEMON: bool = true;

@@ -129,7 +129,11 @@ fn each_method_does_what_the_description_says() {
         assert_eq!(call("AttachDomain", json!({ "bindings": bindings }))["attached"], json!(["vm0"]));
         assert_eq!(call("VerifyDomain", json!({ "bindings": bindings }))["kept"], json!(["vm0"]));
         assert_eq!(call("ReattachDomain", json!({ "bindings": bindings }))["kept"], json!(["vm0"]));
-        assert_eq!(call("ListStanding", json!({}))["bindings"].as_array().map(Vec::len), Some(1), "for later");
+        assert_eq!(
+            call("ListStanding", json!({}))["bindings"].as_array().map(Vec::len),
+            Some(1),
+            "for later"
+        );
         let released = call("ReleaseDomain", json!({ "uuid": owned["owner"]["uuid"] }));
         assert_eq!(released["released"], json!(["vm0"]));
         assert_eq!(call("ListStanding", json!({}))["bindings"], json!([]), "nothing is kept for it any more");
