@@ -185,9 +185,17 @@ impl Operator {
     /// # Panics
     /// If there is no room for temporary files.
     pub fn new(tested: impl Into<Tested>, test: &str) -> Self {
+        Self::at(tested.into().binary, test)
+    }
+
+    /// The same with the command at this path.
+    ///
+    /// # Panics
+    /// If there is no room for temporary files.
+    pub fn at(binary: impl Into<PathBuf>, test: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("filter-ctl-test-").tempdir();
         let folder = folder.unwrap_or_else(|error| panic!("a temporary folder: {error}"));
-        Self { binary: tested.into().binary.into(), folder, pins: PinFolder::new(test) }
+        Self { binary: binary.into(), folder, pins: PinFolder::new(test) }
     }
 
     /// Starts a daemon in this network namespace, and waits until it is ready.

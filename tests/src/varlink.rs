@@ -30,7 +30,7 @@ impl Varlink {
             "parameters": { "interface": INTERFACE },
         });
         let reply = varlink.exchange(&asked)?;
-        varlink.description = reply["parameters"]["description"].as_str().unwrap_or_default().to_owned();
+        reply["parameters"]["description"].as_str().unwrap_or_default().clone_into(&mut varlink.description);
         Ok(varlink)
     }
 
@@ -106,7 +106,7 @@ impl Varlink {
         let interface = Interface::try_from(self.description.as_str()).expect("the description is good");
         let types = interface.custom_types().map(|known| (known.name().to_string(), known)).collect();
         let types = Types(types);
-        let described = interface.methods().find(|known| known.name().to_string() == method);
+        let described = interface.methods().find(|known| *known.name() == method);
         let described = described.unwrap_or_else(|| panic!("{method} is not in the description"));
         let fields = |list: Vec<(String, &Type<'_>)>, value: &Value, what: &str| {
             types
@@ -128,7 +128,7 @@ impl Varlink {
             return;
         };
         let Some(name) = error.strip_prefix("org.filter-ctl.") else { return };
-        let known = interface.errors().find(|known| known.name().to_string() == name);
+        let known = interface.errors().find(|known| *known.name() == name);
         let known = known.unwrap_or_else(|| panic!("{method}: error {name} is not in the description"));
         fields(
             known.fields().map(|it| (it.name().to_string(), it.ty())).collect(),

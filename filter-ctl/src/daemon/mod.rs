@@ -199,7 +199,7 @@ async fn keep_ports(host: Arc<Host>, mut nudged: Receiver<Nudge>) {
         let since = Instant::now();
         match nudge {
             Ok(Some(Nudge::Overflowed)) => {
-                tracing::warn!("more interfaces changed than the kernel could report: all are looked at")
+                tracing::warn!("more interfaces changed than the kernel could report: all are looked at");
             }
             Ok(Some(Nudge::Changed)) | Err(_) => {}
             Ok(None) => watching = false,

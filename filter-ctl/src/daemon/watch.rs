@@ -9,7 +9,7 @@ use std::thread;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use tokio::sync::mpsc::{self, Receiver};
 
-/// Changes of links (RTMGRP_LINK in linux/rtnetlink.h).
+/// Changes of links (`RTMGRP_LINK` in linux/rtnetlink.h).
 const LINKS: u32 = 1;
 /// What the kernel keeps for us, in bytes.
 const KEPT: usize = 1 << 20;

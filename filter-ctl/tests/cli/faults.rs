@@ -286,7 +286,7 @@ fn as_nobody(operator: &Operator, line: &str) -> Done {
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(operator.files(), fs::Permissions::from_mode(0o755)).unwrap();
         // Where the command was built may be closed to others.
-        fs::copy(FILTER_CTL, operator.files().join("filter-ctl")).unwrap();
+        fs::copy(FILTER_CTL.binary, operator.files().join("filter-ctl")).unwrap();
         std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let mut command = std::process::Command::new(operator.files().join("filter-ctl"));

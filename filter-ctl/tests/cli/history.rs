@@ -359,7 +359,7 @@ fn a_journal_that_was_cut_or_damaged_goes_on() {
 fn killed_at(operator: &Operator, calls: &str, number: usize, line: &str) -> Option<()> {
     let mut command = Command::new("strace");
     command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-    command.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={number}"), FILTER_CTL]);
+    command.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={number}"), FILTER_CTL.binary]);
     command.args(line.split_whitespace());
     command.env("FILTER_CTL_ROOT", operator.root()).env("FILTER_CTL_BPFFS", operator.pins());
     let done = command.output().unwrap();
@@ -416,7 +416,7 @@ fn among_mounts(operator: &Operator, script: &str) -> Done {
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script]);
     command.env("FILTER_CTL_ROOT", operator.root()).env("FILTER_CTL_BPFFS", operator.pins());
-    command.env("F", FILTER_CTL).env("STATE", state).output().unwrap().into()
+    command.env("F", FILTER_CTL.binary).env("STATE", state).output().unwrap().into()
 }
 
 #[test]

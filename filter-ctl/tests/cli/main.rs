@@ -24,7 +24,9 @@ mod sets;
 mod traffic;
 mod upgrade;
 
+use filter_tests::cli::Tested;
+
 /// The command under test.
-const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
+const FILTER_CTL: Tested = Tested { binary: env!("CARGO_BIN_EXE_filter-ctl"), daemon: DAEMON };
 /// Whether a daemon does its work.
 const DAEMON: bool = false;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use filter_tests::cli::{Operator, Tested};
+use filter_tests::cli::Operator;
 use serde_json::{Value, json};
 
 use super::FILTER_CTL;
@@ -286,7 +286,7 @@ fn documents_made_to_hurt_are_refused_at_once() {
     // 64 MB for everything, the program included: enough for any profile, and not for any of these.
     let limited = |line: &str| {
         let mut command = std::process::Command::new("prlimit");
-        command.args(["--data=67108864", Tested::from(FILTER_CTL).binary]).args(line.split_whitespace());
+        command.args(["--data=67108864", FILTER_CTL.binary]).args(line.split_whitespace());
         command.env("FILTER_CTL_ROOT", operator.root()).output()
     };
     let huge = operator.file("huge.xml", "");

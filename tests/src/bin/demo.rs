@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         eprintln!("demo: it needs taps and BPF, which are not to be had here: {obstacle}");
         return ExitCode::FAILURE;
     }
-    let operator = Operator::new(binary(), "demo");
+    let operator = Operator::at(binary(), "demo");
     let namespace = match Namespace::new() {
         Ok(namespace) => namespace,
         Err(error) => {
