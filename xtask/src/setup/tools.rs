@@ -40,6 +40,9 @@ pub fn missing() -> Vec<Need> {
             needs.push(one(package, "tests learn addresses from a real DHCP server and client"));
         }
     }
+    if which("strace").is_none() {
+        needs.push(one("strace", "tests kill commands at chosen system calls"));
+    }
     if !Path::new("/usr/lib/usrsctp").is_dir() {
         needs.push(one("libusrsctp-examples", "tests follow associations between stacks of SCTP"));
     }
