@@ -1,7 +1,7 @@
 //! How the daemon begins and ends: one at a time, and nothing changes in the kernel.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filter_tests::cli::with_operator;
 use filter_tests::net::{self, until};
@@ -82,6 +82,41 @@ fn nothing_passes_and_nothing_is_lost_when_it_ends_or_is_killed() {
         assert_eq!(operator.port(PORT), before, "nothing was published again");
         drop(again);
         spoofs_are_dropped(4);
+    });
+}
+
+#[test]
+fn what_others_take_away_is_put_right_within_a_second() {
+    with_operator(FILTER_CTL, "life_drift", |operator| {
+        let scene = Scene::new();
+        let daemon = operator.daemon(&[]);
+        operator.ok(&format!("attach {PORT} --profile generic-layer2 {ADDRESSES}"));
+        let counters = operator.counts(PORT);
+        let links = std::fs::read_dir(operator.pins()).expect("it is there").flatten();
+        let links = links.map(|version| version.path().join("links")).find(|links| links.is_dir());
+        let links = links.expect("the port has links");
+        let begun = Instant::now();
+        for link in std::fs::read_dir(&links).expect("it is there").flatten() {
+            // The pin is all that holds it.
+            std::fs::remove_file(link.path()).expect("it can be removed");
+        }
+        assert_eq!(operator.port(PORT)["status"], "not-filtered");
+        until("it is filtered again", || operator.port(PORT)["status"] == "active");
+        let took = begun.elapsed();
+        // A second, and what looking takes on a machine that has other things to do.
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        daemon.says(&["not as it should be", PORT, "link-missing"]);
+        daemon.says(&["put right", PORT]);
+        scene.guest.send(&spoofed_datagram(1));
+        scene.guest.send(&datagram(2));
+        let mut leaked = false;
+        let honest = scene.peer.wait_for(net::SOON, |frame| {
+            leaked |= frame == spoofed_datagram(1);
+            frame == datagram(2)
+        });
+        assert!(honest.is_some() && !leaked);
+        let now = operator.counts(PORT);
+        assert!(counters.0.iter().all(|(name, before)| now.of(name) >= *before), "counters go on");
     });
 }
 
