@@ -289,7 +289,8 @@ fn addresses_that_a_guest_makes_of_an_announced_prefix_are_learned() {
         let made =
             known.iter().find(|it| it["address"].as_str().is_some_and(|it| it.starts_with("2001:db8:")));
         assert_eq!(made.map(|made| &made["from"]), Some(&Value::from("neighbour")));
-        assert!(network.knows("fe80::5054:ff:fe12:3456"), "{known:?}");
+        // On a busy machine it may come second.
+        until_within(10, "its link-local address is known", || network.knows("fe80::5054:ff:fe12:3456"));
         until_within(10, "the guest's address is no longer tentative", || network.reaches("2001:db8::1"));
         // One that is in no such prefix is not.
         network.guest.run(|| ip("addr add 2001:db8:bad::5/64 dev eth0 nodad"));
