@@ -12,7 +12,8 @@ use filter_common::{
 };
 
 use crate::connections::{
-    NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_tcp, filter_track, passed,
+    NO_RULE, filter_begin, filter_bring, filter_follow, filter_note, filter_rare, filter_tcp, filter_track,
+    passed,
 };
 use crate::learn::{filter_identify, learn};
 use crate::opaque::opaque;
