@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, INVALID};
 use super::{Access, Method, Service};
-use crate::engine::{self, SetChanged, SetView};
-use crate::model::{SetKind, SetName, ValueError};
+use crate::engine::{self, Engine, EngineError, Progress, SetChanged, SetView};
+use crate::model::{SetKind, SetMember, SetName, ValueError};
 
 /// Makes a set with nothing in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,12 +71,7 @@ impl Method for AddToSet {
     type Reply = SetChanged;
 
     fn carry_out(self, service: &Service) -> Result<SetChanged, Failure> {
-        let name = set_name(&self.set)?;
-        let mut engine = service.engine()?;
-        let changed = engine.read_members(&name, &self.members).and_then(|members| {
-            engine.add_to_set(&name, members, &mut |done, total| service.progress(done, total))
-        });
-        changed.map_err(|error| service.failure(&error))
+        change(service, &self.set, &self.members, Engine::add_to_set)
     }
 }
 
@@ -96,12 +91,7 @@ impl Method for RemoveFromSet {
     type Reply = SetChanged;
 
     fn carry_out(self, service: &Service) -> Result<SetChanged, Failure> {
-        let name = set_name(&self.set)?;
-        let mut engine = service.engine()?;
-        let changed = engine.read_members(&name, &self.members).and_then(|members| {
-            engine.remove_from_set(&name, members, &mut |done, total| service.progress(done, total))
-        });
-        changed.map_err(|error| service.failure(&error))
+        change(service, &self.set, &self.members, Engine::remove_from_set)
     }
 }
 
@@ -121,12 +111,7 @@ impl Method for ReplaceSet {
     type Reply = SetChanged;
 
     fn carry_out(self, service: &Service) -> Result<SetChanged, Failure> {
-        let name = set_name(&self.set)?;
-        let mut engine = service.engine()?;
-        let changed = engine.read_members(&name, &self.members).and_then(|members| {
-            engine.replace_set(&name, members, &mut |done, total| service.progress(done, total))
-        });
-        changed.map_err(|error| service.failure(&error))
+        change(service, &self.set, &self.members, Engine::replace_set)
     }
 }
 
@@ -215,6 +200,19 @@ impl Method for TestSet {
             });
         Ok(Tested { is_in: tested.map_err(|error| service.failure(&error))? })
     }
+}
+
+/// What is done with a set and members.
+type Change = fn(&mut Engine, &SetName, Vec<SetMember>, &mut Progress<'_>) -> Result<SetChanged, EngineError>;
+
+/// Reads members as the set's type writes them, and does this with them.
+fn change(service: &Service, set: &str, members: &[String], change: Change) -> Result<SetChanged, Failure> {
+    let name = set_name(set)?;
+    let mut engine = service.engine()?;
+    let changed = engine.read_members(&name, members).and_then(|members| {
+        change(&mut engine, &name, members, &mut |done, total| service.progress(done, total))
+    });
+    changed.map_err(|error| service.failure(&error))
 }
 
 fn set_name(text: &str) -> Result<SetName, Failure> {
