@@ -1,7 +1,6 @@
 //! `flows`: connections that a port follows.
 
-use std::fs;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::table::Table;
-use super::{Context, say};
+use super::{Context, bytes, say};
 use crate::engine::{FlowFilter, FlowSummary, FlowView, FlowsImported, StageName};
 use crate::model::{IpNetwork, IpProtocol};
 use crate::service::failure::{Failure, USAGE};
@@ -175,27 +174,13 @@ impl Context {
             return Err(Failure::new(USAGE, "what is exported is no text: give standard output a file"));
         }
         let File { bytes } = self.call(ExportFlows { port: port.to_owned() })?;
-        let mut output = io::stdout().lock();
-        // Half a file is none.
-        output
-            .write_all(&bytes)
-            .and_then(|()| output.flush())
-            .map_err(|error| Failure::io(Path::new("standard output"), &error))
+        bytes::write_out(&bytes)
     }
 
     fn import_flows(&self, port: &str, file: Option<&Path>) -> Result<(), Failure> {
-        let shown = file.unwrap_or(Path::new("standard input"));
-        let bytes = if let Some(file) = file {
-            fs::read(file)
-        } else {
-            let mut bytes = Vec::new();
-            io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-        };
-        let bytes = bytes.map_err(|error| Failure::io(shown, &error))?;
-        let imported =
-            self.call(ImportFlows { port: port.to_owned(), file: File { bytes } }).map_err(|failure| {
-                Failure::new(failure.code, format!("{}: {}", shown.display(), failure.message))
-            })?;
+        let imported = bytes::with_file(file, |bytes| {
+            self.call(ImportFlows { port: port.to_owned(), file: File { bytes } })
+        })?;
         self.print(&imported, || {
             let FlowsImported { imported, there, no_room, learned, .. } = &imported;
             let mut text = format!("{port} goes on with {}", connections(*imported));

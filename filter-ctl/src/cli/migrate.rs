@@ -1,14 +1,14 @@
 //! `migrate`: a port's state to a file, and from a file to a port.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::Context;
 use super::flows::connections;
+use super::{Context, bytes};
 use crate::datapath::FlowSpec;
 use crate::engine::{PortRestored, PortSaved};
 use crate::service::failure::{Failure, USAGE};
@@ -87,12 +87,7 @@ impl Context {
             write(path, &bytes).map_err(|error| Failure::io(path, &error))?;
             return self.print(&saved, || said_saved(&saved));
         }
-        let mut output = io::stdout().lock();
-        // Half a file is none.
-        output
-            .write_all(&bytes)
-            .and_then(|()| output.flush())
-            .map_err(|error| Failure::io(Path::new("standard output"), &error))?;
+        bytes::write_out(&bytes)?;
         if self.json {
             let text = serde_json::to_string(&saved).map_err(|error| Failure::new(1, error.to_string()))?;
             eprintln!("{text}");
@@ -103,24 +98,15 @@ impl Context {
     }
 
     fn restore_port(&self, port: &str, file: Option<&Path>, args: &RestoreArgs) -> Result<(), Failure> {
-        let shown = file.unwrap_or(Path::new("standard input"));
-        let bytes = if let Some(file) = file {
-            fs::read(file)
-        } else {
-            let mut bytes = Vec::new();
-            io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-        };
-        let bytes = bytes.map_err(|error| Failure::io(shown, &error))?;
-        let restore = RestorePort {
-            port: port.to_owned(),
-            file: service::File { bytes },
-            replace: args.replace,
-            other_profiles: args.allow_other_profiles,
-            stale: args.stale,
-            flows_max: args.flows_max,
-        };
-        let restored = self.call(restore).map_err(|failure| {
-            Failure::new(failure.code, format!("{}: {}", shown.display(), failure.message))
+        let restored = bytes::with_file(file, |bytes| {
+            self.call(RestorePort {
+                port: port.to_owned(),
+                file: service::File { bytes },
+                replace: args.replace,
+                other_profiles: args.allow_other_profiles,
+                stale: args.stale,
+                flows_max: args.flows_max,
+            })
         })?;
         self.print_changed(&restored, || said_restored(&restored))
     }

@@ -3,6 +3,7 @@
 mod args;
 mod binding_lines;
 mod bindings;
+mod bytes;
 mod daemon;
 mod diff;
 mod doctor;
