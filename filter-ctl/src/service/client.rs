@@ -1,8 +1,8 @@
 //! Where a request is carried out: by the daemon where it runs, else here.
 //!
-//! The daemon holds the lock of the store as long as it runs, and listens on its socket from before it does. So
+//! The daemon holds the lock of the store as long as it runs, and listens on its socket from soon after it has it. So
 //! whoever finds nobody behind the socket and gets the lock knows that there is no daemon, and that none comes before the
-//! lock is given back.
+//! lock is given back; whoever does not get it looks for the daemon again.
 
 use std::cell::RefCell;
 use std::io;

@@ -187,7 +187,7 @@ async fn refuse(mut connection: Connection, peer: Peer) {
     tracing::warn!(user, process, "access denied");
     let message = format!(
         "user {user} may neither look nor change: ask to be made a member of one of the groups that the daemon's \
-         configuration names (change_group, read_group)"
+         configuration names (change-group, read-group)"
     );
     let error = Error::AccessDenied { message };
     if timeout(SHORT_PATIENCE, connection.send_error(&error, Vec::new())).await.is_err() {
@@ -231,19 +231,22 @@ async fn answer(
     call: &RawCall,
     (more, silent): (bool, bool),
 ) -> zlink::Result<()> {
+    let called = match called(peer, &call.method) {
+        Ok(called) => called,
+        Err(_) if silent => return Ok(()),
+        Err(error) => return connection.send_error(&error, Vec::new()).await,
+    };
+    let goes_on = more && matches!(called, Called::Method(method) if method.repeats);
     loop {
-        let outcome = match called(peer, &call.method) {
-            Ok(Called::About(about)) => about(&call.parameters),
-            Ok(Called::Method(method)) => carry_out(host, method, call.parameters.clone(), peer).await,
-            Err(error) => Err(error),
+        let outcome = match called {
+            Called::About(about) => about(&call.parameters),
+            Called::Method(method) => carry_out(host, method, call.parameters.clone(), peer).await,
         };
-        let repeats = matches!(called(peer, &call.method), Ok(Called::Method(method)) if method.repeats);
         if silent {
             return Ok(());
         }
         match outcome {
             Ok(value) => {
-                let goes_on = more && repeats;
                 let reply = Reply::new(Some(value)).set_continues(goes_on.then_some(true));
                 match timeout(PATIENCE, connection.send_reply(&reply, Vec::new())).await {
                     Ok(sent) => sent?,
@@ -260,6 +263,7 @@ async fn answer(
 }
 
 /// What a name in a call leads to.
+#[derive(Clone, Copy)]
 enum Called {
     About(fn(&Value) -> Result<Value, Error>),
     Method(&'static Methods),
@@ -286,7 +290,7 @@ fn called(peer: Peer, name: &str) -> Result<Called, Error> {
             tracing::warn!(user, process, method, "access denied");
             let message = format!(
                 "user {user} may look, and not change anything: ask to be made a member of the group that the daemon's \
-                 configuration names (change_group)"
+                 configuration names (change-group)"
             );
             Err(Error::AccessDenied { message })
         }
@@ -337,8 +341,6 @@ async fn carry_out(
             };
         }
         order.author = Some(Author::new(peer.user, peer.process.unsigned_abs(), &command_of(peer, method)));
-    }
-    if method.access == Access::Change {
         tracing::info!(user = peer.user, process = peer.process, method = method.name, "called");
     }
     let work = move || {
