@@ -22,8 +22,9 @@ pub enum ConfigCommand {
 
 impl Context {
     pub(super) fn daemon(&self, named: Option<&Path>) -> Result<(), Failure> {
-        let config = Config::find(named, &self.folders);
-        let level = config.map(|config| config.log).unwrap_or_default().tracing();
+        let config =
+            Config::find(named, &self.folders).map_err(|error| Failure::new(INVALID, error.to_string()))?;
+        let level = config.log.tracing();
         let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
         // The journal has the time already.
         if std::env::var_os("JOURNAL_STREAM").is_some() {
@@ -31,7 +32,7 @@ impl Context {
         } else {
             log.init();
         }
-        daemon::run(&self.folders, named)
+        daemon::run(&self.folders, named, config)
     }
 
     pub(super) fn config(&self, command: ConfigCommand) -> Result<(), Failure> {

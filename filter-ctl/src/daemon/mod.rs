@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener as StdListener;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,8 +47,8 @@ const SOCKET_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o711;
 
 /// Runs until it is told to end.
-pub fn run(folders: &Folders, named: Option<&std::path::Path>) -> Result<(), Failure> {
-    let config = Config::find(named, folders).map_err(|error| Failure::new(INVALID, error.to_string()))?;
+/// `named` is the file that the configuration was read from, if it is not the standard one; it is read again on a reload.
+pub fn run(folders: &Folders, named: Option<&Path>, config: Config) -> Result<(), Failure> {
     let rights = config.rights().map_err(|error| Failure::new(INVALID, error))?;
     let lock = lock(folders)?;
     let listener = listen(folders)?;
@@ -118,7 +119,7 @@ fn listen(folders: &Folders) -> Result<StdListener, Failure> {
 async fn live(
     host: &Arc<Host>,
     listener: StdListener,
-    (named, config, rights): (Option<&std::path::Path>, Config, Rights),
+    (named, config, rights): (Option<&Path>, Config, Rights),
 ) -> Result<(), Failure> {
     listener.set_nonblocking(true).map_err(|error| system("the socket", &error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| system("the socket", &error))?;
@@ -248,28 +249,27 @@ async fn check(host: Arc<Host>, every: Duration, repair: bool) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut all_at = Instant::now();
-    // What was told once, and cannot be put right, is not told again.
-    let mut told: Vec<Drift> = Vec::new();
+    // What was told once, and cannot be put right, is not told again: by looks at hooks, and by those at everything.
+    let mut told = [Vec::new(), Vec::new()];
     loop {
         ticks.tick().await;
         let all = all_at <= Instant::now();
         if all {
             all_at = Instant::now() + CHECK_ALL_EVERY;
         }
-        let (host, before) = (Arc::clone(&host), told.clone());
+        let told = &mut told[usize::from(all)];
+        let (host, before) = (Arc::clone(&host), std::mem::take(told));
         let work = move || compare(&host, &before, all, repair);
         match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(Some(left))) => told = left,
-            Ok(Ok(None)) => {}
+            Ok(Ok(left)) => *told = left,
             Ok(Err(failure)) => tracing::error!(error = %failure.message, "ports could not be compared"),
             Err(error) => tracing::error!(%error, "a comparison of ports did not end"),
         }
     }
 }
 
-/// Looks for drift, tells of what was not told `before`, and puts right what can be. Gives what is wrong afterwards; nothing where
-/// not all was looked at and all is well.
-fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Option<Vec<Drift>>, Failure> {
+/// Looks for drift, tells of what was not told `before`, and puts right what can be. Gives what is wrong afterwards.
+fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Vec<Drift>, Failure> {
     let service = Service::new(host, Order::default());
     let fail = |error| service.failure(&error);
     let look = || if all { engine::drift(host.folders()) } else { engine::drift_of_hooks(host.folders()) };
@@ -280,7 +280,7 @@ fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Opt
         tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
     }
     if !(repair && wrong.iter().any(|drift| drift.kind.is_repairable() && !before.contains(drift))) {
-        return Ok((all || !wrong.is_empty()).then_some(wrong));
+        return Ok(wrong);
     }
     for Repaired { port, mended, left } in service.engine()?.repair(&wrong).map_err(fail)? {
         let mended: Vec<&str> = mended.iter().map(|kind| kind.name()).collect();
@@ -290,7 +290,7 @@ fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Opt
             tracing::error!(%port, error = %left, "could not be put right");
         }
     }
-    look().map(Some).map_err(fail)
+    look().map_err(fail)
 }
 
 /// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.
