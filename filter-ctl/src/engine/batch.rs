@@ -6,9 +6,9 @@ use std::rc::Rc;
 use filter_common::PortRecord;
 use filter_common::track::PLACES;
 
+use super::EngineError;
 use super::flows::{Connections, FlowsChanged, Judge, OldFlows};
 use super::planned::Planned;
-use super::{EngineError, fail_open};
 use crate::compile::Image;
 use crate::datapath::{Datapath, FlowSpec, LimitSpec, PortSpec, Prepared, Recheck, Retired};
 use crate::policy::{Gate, LimitKey, Measure, Policy, Rate, Rule, RuleKind};
@@ -224,26 +224,16 @@ pub(super) fn with_spec<T>(
     let goes_on = record.filter(|_| !afresh);
     let current = goes_on.and_then(|record| before.of_generation(record.generation));
     let counters = counters(&shared.policy.rules, current);
-    let (ip4, ip6) = planned.addresses();
+    let addresses = planned.addresses();
     let (names, limits) = limits(&shared.policy, current);
+    let planned = planned.spec(before.ifindex, binding, &addresses);
     let spec = PortSpec {
-        ifindex: before.ifindex,
         generation: record.map_or(1, |record| record.generation.wrapping_add(1)),
         port: goes_on.map(|record| record.port),
-        image: &shared.image,
         counters: &counters,
-        flags: planned.flags,
-        fail_open: fail_open(binding),
-        mac: planned.parameters.mac.map(|mac| mac.0),
-        ip4: &ip4,
-        ip6: &ip6,
         limits: &limits,
-        flows: FlowSpec {
-            places: binding.flows_max.unwrap_or(FlowSpec::PLACES),
-            next_epoch: goes_on.is_some() && old_flows != OldFlows::Keep,
-        },
-        answers: filter_common::answer::Rate::default(),
-        learning: planned.learning.record(),
+        flows: FlowSpec { next_epoch: goes_on.is_some() && old_flows != OldFlows::Keep, ..planned.flows },
+        ..planned
     };
     then(&spec, names)
 }

@@ -25,7 +25,7 @@ use super::flows::OldFlows;
 use super::planned::{Planned, Planner};
 use super::{Engine, EngineError, fail_open};
 use crate::datapath::{
-    Auditor, Datapath, DatapathError, Difference, FlowSpec, HookProgram, LOOPBACK, LinkState, PortSpec,
+    Auditor, Datapath, DatapathError, Difference, HookProgram, LOOPBACK, LinkState, PortSpec,
 };
 use crate::netdev::{self, Interfaces};
 use crate::store::{Applied, Folders, PortState, Profiles, Sets};
@@ -315,22 +315,12 @@ fn audit(
     let Applied { generation, binding, rules, .. } = applied;
     let counters: Vec<Option<u32>> = rules.iter().map(|rule| Some(rule.counter)).collect();
     let (_, limits) = batch::limits(&planned.shared.policy, Some(applied));
-    let (ip4, ip6) = planned.addresses();
+    let addresses = planned.addresses();
     let spec = PortSpec {
-        ifindex,
         generation: *generation,
-        port: None,
-        image: &planned.shared.image,
         counters: &counters,
-        flags: planned.flags,
-        fail_open: fail_open(binding),
-        mac: planned.parameters.mac.map(|mac| mac.0),
-        ip4: &ip4,
-        ip6: &ip6,
         limits: &limits,
-        flows: FlowSpec { places: binding.flows_max.unwrap_or(FlowSpec::PLACES), next_epoch: false },
-        answers: filter_common::answer::Rate::default(),
-        learning: planned.learning.record(),
+        ..planned.spec(ifindex, binding, &addresses)
     };
     auditor.audit(datapath, &spec)
 }

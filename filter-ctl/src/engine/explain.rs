@@ -74,7 +74,7 @@ impl Explainer {
         let planned = Planned::new(library, &settled(binding.clone()))?;
         let mut datapath = Datapath::private(options)?;
         fill_sets(&mut datapath, &planned.shared.policy, sets)?;
-        let (ip4, ip6) = planned.addresses();
+        let addresses = planned.addresses();
         let counters = vec![None; planned.shared.policy.rules.len()];
         // As for a port: rates are taken to be kept to.
         let (_, mut limits) = limits(&planned.shared.policy, None);
@@ -82,20 +82,12 @@ impl Explainer {
             limit.burst = u64::MAX >> 24;
         }
         let prepared = datapath.prepare(&PortSpec {
-            ifindex: LOOPBACK,
-            generation: 1,
-            port: None,
-            image: &planned.shared.image,
             counters: &counters,
-            flags: planned.flags,
-            fail_open: false,
-            mac: planned.parameters.mac.map(|mac| mac.0),
-            ip4: &ip4,
-            ip6: &ip6,
             limits: &limits,
+            fail_open: false,
             flows: FlowSpec::default(),
             answers: filter_common::answer::Rate::NEVER,
-            learning: planned.learning.record(),
+            ..planned.spec(LOOPBACK, binding, &addresses)
         })?;
         // Nothing was published there before: these classifiers are new.
         let retired = datapath.publish(prepared);

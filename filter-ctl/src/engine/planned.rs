@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
+use filter_common::answer::Rate;
 use filter_common::{OWN_ADDRESSES, record_flags};
 
-use super::EngineError;
 use super::learning::Plan;
+use super::{EngineError, fail_open};
 use crate::compile::{Image, compile};
+use crate::datapath::{FlowSpec, PortSpec};
 use crate::model::{IpVersion, MacAddr, Mode, ParameterText, ProfileName, ValueError, VariableName};
 use crate::policy::{Atom, Field, Policy};
 use crate::resolve::{self, Library, Parameters};
@@ -165,6 +167,32 @@ impl Planned {
         four.truncate(OWN_ADDRESSES);
         six.truncate(OWN_ADDRESSES);
         (four, six)
+    }
+
+    /// What the plan and its binding say of a port with these [`addresses`](Self::addresses). What is in force already says the
+    /// rest: here it is a port of its own, of the first generation, which counts nothing and has no limits.
+    pub(super) fn spec<'a>(
+        &'a self,
+        ifindex: u32,
+        binding: &Binding,
+        (ip4, ip6): &'a (Vec<Ipv4Addr>, Vec<Ipv6Addr>),
+    ) -> PortSpec<'a> {
+        PortSpec {
+            ifindex,
+            generation: 1,
+            port: None,
+            image: &self.shared.image,
+            counters: &[],
+            flags: self.flags,
+            fail_open: fail_open(binding),
+            mac: self.parameters.mac.map(|mac| mac.0),
+            ip4,
+            ip6,
+            limits: &[],
+            flows: FlowSpec { places: binding.flows_max.unwrap_or(FlowSpec::PLACES), next_epoch: false },
+            answers: Rate::default(),
+            learning: self.learning.record(),
+        }
     }
 }
 
