@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use super::not_run::{NotRun, VARIABLE};
-use super::test::runner_as_root;
+use super::alone;
 use crate::setup::{self, Talk};
 use crate::workspace::cargo;
 
@@ -68,20 +67,12 @@ fn absolute(path: &str) -> Result<String> {
 pub fn run(options: &Options) -> Result<ExitCode> {
     setup::run(Talk::IfNeeded)?;
     setup::libvirt::install_missing()?;
-    let not_run = NotRun::begin()?;
-    let status = cargo()
-        .args(["test", "--release", "--package", "filter-tests", "--test", "libvirt", options.test()])
-        .args(["--", "--ignored", "--exact", "--nocapture"])
-        .env(VARIABLE, &not_run.file)
-        .envs(options.variables.iter().map(|(name, value)| (*name, value)))
-        .envs(runner_as_root())
-        .status()
-        .context("cannot start cargo")?;
-    let lines = not_run.lines()?;
-    for line in &lines {
-        println!("NOT RUN: {line}");
-    }
-    Ok(if status.success() && lines.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    alone::run(
+        cargo()
+            .args(["test", "--release", "--package", "filter-tests", "--test", "libvirt", options.test()])
+            .args(["--", "--ignored", "--exact", "--nocapture"])
+            .envs(options.variables.iter().map(|(name, value)| (*name, value))),
+    )
 }
 
 #[cfg(test)]

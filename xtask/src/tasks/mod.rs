@@ -1,5 +1,6 @@
 //! What `cargo xtask` does beyond set-up.
 
+mod alone;
 pub mod bench;
 pub mod check;
 pub mod demo;

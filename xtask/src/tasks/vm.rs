@@ -3,10 +3,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::not_run::{NotRun, VARIABLE};
-use super::test::runner_as_root;
+use super::alone;
 use crate::setup::{self, Talk};
 use crate::workspace::cargo;
 
@@ -17,18 +16,10 @@ const KERNEL: &str = "FILTER_CTL_VM_KERNEL";
 pub fn run() -> Result<ExitCode> {
     setup::run(Talk::IfNeeded)?;
     let kernel = setup::vm::install_missing()?;
-    let not_run = NotRun::begin()?;
-    let status = cargo()
-        .args(["test", "--release", "--package", "filter-ctl", "--test", "vm"])
-        .args(["--", "--ignored", "--nocapture"])
-        .env(VARIABLE, &not_run.file)
-        .env(KERNEL, kernel)
-        .envs(runner_as_root())
-        .status()
-        .context("cannot start cargo")?;
-    let lines = not_run.lines()?;
-    for line in &lines {
-        println!("NOT RUN: {line}");
-    }
-    Ok(if status.success() && lines.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    alone::run(
+        cargo()
+            .args(["test", "--release", "--package", "filter-ctl", "--test", "vm"])
+            .args(["--", "--ignored", "--nocapture"])
+            .env(KERNEL, kernel),
+    )
 }
