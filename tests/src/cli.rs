@@ -282,7 +282,7 @@ impl Operator {
     /// If it fails.
     pub fn ok(&self, line: &str) -> String {
         let done = self.run(line);
-        assert_eq!(done.code, 0, "filter-ctl {line}: {}", done.stderr);
+        assert_eq!(done.code, 0, "filter-ctl {line}: {}{}", done.stderr, done.stdout);
         assert_eq!(done.stderr, "", "filter-ctl {line}");
         done.stdout
     }

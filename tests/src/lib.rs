@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod conversation;
+pub mod flood;
 pub mod followed;
 pub mod foreign;
 pub mod frames;

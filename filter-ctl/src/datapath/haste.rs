@@ -1,10 +1,10 @@
-//! The kernel in a hurry, while many ports are attached or detached.
+//! The kernel in a hurry, while ports are attached or detached.
 //!
 //! Each tcx link that comes or goes makes the kernel wait until no packet is in the programs of that hook, under the
-//! lock of its network configuration: two waits a port, one after the other, 5 to 15 ms each. `rcu_expedited` has
-//! it interrupt all processors in place of waiting for their next timer, 0.1 ms each. That disturbs them, so it is
-//! not done for a few ports, nor on large hosts (the kernel itself, which does the same around suspending, has the
-//! same bound).
+//! lock of its network configuration, on which all other changes of interfaces wait, too: two waits a port, one after
+//! the other, 5 to 15 ms each. `rcu_expedited` has it interrupt all processors in place of waiting for their next
+//! timer, 0.1 ms each. That disturbs them, so it is not done on large hosts (the kernel itself, which does the same
+//! around suspending, has the same bound).
 //!
 //! The setting is the whole host's. That it is ours is noted by a folder beside the pins, which go with the kernel
 //! as the setting does. Whoever dies meanwhile leaves both, and the next command that changes something ends it.
@@ -16,8 +16,6 @@ use super::pins::Pins;
 
 /// Where the kernel takes the wish.
 const SETTING: &str = "/sys/kernel/rcu_expedited";
-/// So few ports are not worth it: with two waits each they take a tenth of a second.
-const FEW: usize = 4;
 /// Processors of a large host.
 const MANY: usize = 256;
 
@@ -28,11 +26,11 @@ pub(crate) struct Haste {
 }
 
 impl Haste {
-    /// `None` where it is not worth it, not possible, or so already: then all takes the time that it takes.
-    pub(super) fn begin(pins: &Pins, ports: usize) -> Option<Self> {
+    /// `None` where it is not possible, or so already: then all takes the time that it takes.
+    pub(super) fn begin(pins: &Pins) -> Option<Self> {
         let normal = fs::read_to_string(SETTING).is_ok_and(|setting| setting.trim() == "0");
         let large = aya::util::nr_cpus().map_or(true, |processors| processors > MANY);
-        if ports <= FEW || large || !normal {
+        if large || !normal {
             return None;
         }
         let mark = pins.haste();

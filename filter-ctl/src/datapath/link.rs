@@ -105,13 +105,13 @@ impl Datapath {
 
     /// The same for many, with one wait.
     pub fn detach_all(&mut self, ports: &[u32]) {
-        let haste = self.hasten(ports.len());
+        let haste = self.hasten();
         for &ifindex in ports {
             self.forget_links(ifindex);
         }
-        drop(haste);
         // At worst a packet that is still on its way there finds no policy.
         let _ = self.tables.wait_for_packets();
+        drop(haste);
     }
 
     /// Takes the pins of an interface away, without a wait: for one that is gone, and has no packets.

@@ -250,10 +250,9 @@ impl Datapath {
         self.programs[direction.index()].info().ok()?.verified_instruction_count()
     }
 
-    /// Asks the kernel to wait for packets as fast as it can while the value lives, if so many ports are to be
-    /// attached or detached that it matters.
-    pub(crate) fn hasten(&self, ports: usize) -> Option<haste::Haste> {
-        haste::Haste::begin(self.pins.as_ref()?, ports)
+    /// Asks the kernel to wait for packets as fast as it can while the value lives, where it can be asked.
+    pub(crate) fn hasten(&self) -> Option<haste::Haste> {
+        haste::Haste::begin(self.pins.as_ref()?)
     }
 
     /// How large a direction's classifier is, where the kernel says.

@@ -145,7 +145,7 @@ fn settle(pins: &Pins) -> Result<(usize, Vec<u32>), DatapathError> {
         programs.push((direction, program, id));
     }
     let linked = pins.linked();
-    let haste = Haste::begin(pins, linked.len());
+    let haste = Haste::begin(pins);
     let (mut ports, mut failed) = (0, Vec::new());
     for ifindex in linked {
         let mut moved = Vec::with_capacity(Direction::COUNT);

@@ -233,7 +233,7 @@ impl Engine {
         let total = new.len() + replaced.len();
         let mut retired = Vec::new();
         let mut in_force: Vec<PortState> = Vec::with_capacity(total);
-        let haste = datapath.hasten(new.len());
+        let haste = if new.is_empty() { None } else { datapath.hasten() };
         let mut new = new.into_iter();
         let mut failed = None;
         for Ready { state, prepared, .. } in new.by_ref() {

@@ -3,43 +3,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{ProgramInfo, SchedClassifier};
 use filter_common::{ABI_VERSION, Direction, maps};
 use filter_tests::cli::{Operator, with_operator};
-use filter_tests::frames::{Ipv4, udp};
-use filter_tests::net::{self, SOON, Wire};
-use filter_tests::scene::{PORT, Scene, answer, datagram, to_vm4};
+use filter_tests::flood::{attach, connection, gone_back, unasked, while_flooded};
+use filter_tests::net;
+use filter_tests::scene::{PORT, Scene, answer};
 use serde_json::json;
 
 use super::FILTER_CTL;
-
-/// The guest sends from its own address, which is learned; it begins connections to a port of UDP, and nobody else
-/// begins any. So what comes in passes only as long as its connection is known.
-const PROFILE: &str = r#"<FilterPool name="live" default="DROP">
-  <Reference profile="own-mac-only"/>
-  <FilterEntry name="of-connections"><Action>ACCEPT</Action>
-    <IPHeadersFilter><ConnectionState>established</ConnectionState></IPHeadersFilter></FilterEntry>
-  <FilterEntry name="question"><Action>ACCEPT</Action><TrafficType>outgoing</TrafficType>
-    <IPHeadersFilter><HdrProtocolID>udp</HdrProtocolID><HdrDestPortStart>5000</HdrDestPortStart>
-    <ConnectionState>new</ConnectionState></IPHeadersFilter></FilterEntry>
-</FilterPool>"#;
 
 /// How often the programs are replaced under the flood.
 fn upgrades() -> u64 {
     let number = std::env::var("FILTER_CTL_UPGRADES").ok().and_then(|number| number.parse().ok());
     number.unwrap_or(if std::env::var_os("FILTER_CTL_QUICK").is_some() { 3 } else { 20 })
-}
-
-/// Attaches the port, and has it learn its address and follow a connection that is answered.
-fn attach(operator: &Operator, scene: &Scene) {
-    operator.ok(&format!("create {}", operator.file("live.xml", PROFILE)));
-    operator.ok(&format!("attach {PORT} --profile live"));
-    scene.comes_out("the first question", &datagram(0));
-    scene.gets_in("its answer", &answer(0));
 }
 
 fn version(operator: &Operator) -> PathBuf {
@@ -64,51 +44,6 @@ fn linked(operator: &Operator) -> [u32; 2] {
     })
 }
 
-/// Says that it is over also when the test fails, or the flood would go on for ever.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Sends numbered frames that may pass and frames that may not, and expects the ones, in order, and none of the others.
-fn flood(
-    (from, to): (&Wire, &Wire),
-    [allowed, forbidden]: [fn(u32) -> Vec<u8>; 2],
-    (sent, over): (&AtomicU64, &AtomicBool),
-) {
-    /// A tap's queue holds a thousand.
-    const AT_ONCE: u32 = 32;
-    let mut next = 1;
-    while !over.load(Ordering::Relaxed) {
-        for number in next..next + AT_ONCE {
-            from.send(&forbidden(number));
-            from.send(&allowed(number));
-        }
-        for number in next..next + AT_ONCE {
-            let is_ours = |frame: &[u8]| frame.len() == allowed(number).len() && frame.get(23) == Some(&17);
-            let arrived = to.wait_for(SOON, is_ours);
-            assert_eq!(arrived, Some(allowed(number)), "frame {number}");
-        }
-        next += AT_ONCE;
-        sent.fetch_add(u64::from(AT_ONCE), Ordering::Relaxed);
-    }
-}
-
-/// A datagram of the guest's from a MAC address that is not its own.
-fn spoofed(number: u32) -> Vec<u8> {
-    let mut frame = datagram(number);
-    frame[6..12].copy_from_slice(&[0x52, 0x54, 0, 0x66, 0x66, 0x66]);
-    frame
-}
-
-/// A datagram to the guest that belongs to no connection.
-fn unasked(number: u32) -> Vec<u8> {
-    to_vm4(&Ipv4::default(), udp(5001, 20001, &number.to_be_bytes()))
-}
-
 #[test]
 fn nothing_is_lost_or_leaks_while_programs_are_replaced_under_a_flood() {
     with_operator(FILTER_CTL, "upgrade_flood", |operator| {
@@ -116,55 +51,30 @@ fn nothing_is_lost_or_leaks_while_programs_are_replaced_under_a_flood() {
         attach(operator, &scene);
         let learned = operator.port(PORT)["learned_mac"].clone();
         assert_eq!(learned, "52:54:00:12:34:56");
-        let connection = || {
-            let flows = operator.ok(&format!("--json flows {PORT}"));
-            let flow: serde_json::Value = serde_json::from_str(flows.trim()).expect("there is one");
-            (flow["local"].clone(), flow["remote"].clone(), flow["state"].clone())
-        };
-        let known = connection();
-        let (over, out, to_vm) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+        let known = connection(operator);
         let start = Instant::now();
         let mut programs = pinned(operator);
-        std::thread::scope(|scope| {
-            let stop = Stop(&over);
-            let (guest, peer) = (&scene.guest, &scene.peer);
-            let floods = [
-                scope.spawn(|| flood((guest, peer), [datagram, spoofed], (&out, &over))),
-                scope.spawn(|| flood((peer, guest), [answer, unasked], (&to_vm, &over))),
-            ];
+        let sent = while_flooded(operator, &scene, |flood| {
             let mut counts = operator.counts(PORT);
             for number in 1..=upgrades() {
                 let replaced = operator.json("upgrade --again");
                 assert_eq!((&replaced["replaced"], &replaced["ports"]), (&json!(true), &json!(1)));
-                assert!(floods.iter().all(|flood| !flood.is_finished()), "after upgrade {number}");
+                flood.goes_on(&format!("after upgrade {number}"));
                 let before = std::mem::replace(&mut programs, pinned(operator));
                 assert!(before.iter().all(|id| !programs.contains(id)), "they are other programs");
                 assert_eq!(linked(operator), programs);
                 let now = operator.counts(PORT);
-                let back: Vec<_> = counts.0.iter().filter(|(rule, count)| now.of(rule) < **count).collect();
-                assert!(back.is_empty(), "counters that went back: {back:?}");
+                assert_eq!(gone_back(&counts, &now), [""; 0]);
                 counts = now;
                 if number % 5 == 0 {
-                    assert_eq!(connection(), known);
+                    assert_eq!(connection(operator), known);
                     assert_eq!(operator.port(PORT)["learned_mac"], learned);
                 }
             }
-            drop(stop);
         });
-        let (out, to_vm) = (out.into_inner(), to_vm.into_inner());
-        println!("{} upgrades, {out} and {to_vm} frames of each kind, {:?}", upgrades(), start.elapsed());
-        assert!(out > 100 && to_vm > 100);
-        assert_eq!((connection(), &operator.port(PORT)["learned_mac"]), (known, &learned));
-        let counts = operator.counts(PORT);
-        // The first question and its answer were before.
-        assert_eq!(counts.of("rule live/of-connections"), out + to_vm + 1);
-        assert_eq!(counts.of("rule live/question"), 1, "the connection began once");
-        assert_eq!(counts.of("rule own-mac-only/foreign-mac"), out);
-        let guard = counts.0.keys().filter(|name| name.starts_with("guard"));
-        assert_eq!(guard.count(), 0, "{counts:?}");
-        for (wire, forbidden) in [(&scene.peer, [0x66; 3]), (&scene.guest, [0x66; 3])] {
-            assert!(!wire.drain().iter().any(|frame| frame.get(9..12) == Some(&forbidden[..])));
-        }
+        println!("{} upgrades, {sent:?} frames of each kind, {:?}", upgrades(), start.elapsed());
+        assert!(sent.out > 100 && sent.to_vm > 100);
+        assert_eq!((connection(operator), &operator.port(PORT)["learned_mac"]), (known, &learned));
     });
 }
 

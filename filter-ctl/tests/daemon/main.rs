@@ -2,8 +2,10 @@
 
 mod access;
 mod interface;
+mod kill;
 mod life;
 mod standing;
+mod thousand;
 
 /// The command under test.
 const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
