@@ -30,6 +30,9 @@ pub struct Interface {
     pub up: bool,
 }
 
+/// What the kernel lets a name have, in bytes.
+pub const LONGEST_NAME: usize = 15;
+
 /// What an interface is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceKind {
@@ -86,6 +89,23 @@ impl Interfaces {
         Ok(all)
     }
 
+    /// Those of these names that are there: asked for one by one, as long as that is less than all.
+    pub fn of(names: &[&str]) -> io::Result<Self> {
+        /// All of a large host take as long as some hundred.
+        const FEW: usize = 16;
+        if names.len() > FEW {
+            return Self::read();
+        }
+        let mut found = Self::default();
+        for name in names {
+            if let Some(interface) = named(name)? {
+                found.by_name.insert(interface.name.clone(), interface.ifindex);
+                found.by_index.insert(interface.ifindex, interface);
+            }
+        }
+        Ok(found)
+    }
+
     /// The one with this index.
     pub fn at(&self, ifindex: u32) -> Option<&Interface> {
         self.by_index.get(&ifindex)
@@ -115,15 +135,47 @@ fn interfaces() -> io::Result<Vec<Interface>> {
     Ok(found)
 }
 
+/// The interface of a name, if there is one.
+fn named(name: &str) -> io::Result<Option<Interface>> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Ok(None);
+    }
+    let mut wanted = LinkMessage::default();
+    wanted.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    wanted.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let mut found = None;
+    let asked = ask(RouteNetlinkMessage::GetLink(wanted), NLM_F_REQUEST, |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            found = interface(&link);
+        }
+    });
+    match asked {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(None),
+        asked => asked.map(|()| found),
+    }
+}
+
+/// Says of indices whether interfaces have them, in this network namespace.
+pub fn indices() -> io::Result<impl Fn(u32) -> bool> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
+    // Whatever else goes wrong says nothing of the interface.
+    Ok(move |index| rustix::net::netdevice::index_to_name(&socket, index) != Err(rustix::io::Errno::NODEV))
+}
+
 /// Asks the kernel for all that there is of something, and gives each answer to `each`.
-pub(crate) fn dump(wanted: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+pub(crate) fn dump(wanted: RouteNetlinkMessage, each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+    ask(wanted, NLM_F_DUMP | NLM_F_REQUEST, each)
+}
+
+/// Asks the kernel for something, or for all of a kind, and gives each answer to `each`.
+fn ask(wanted: RouteNetlinkMessage, flags: u16, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
     /// Bytes: the kernel fills what it is given up to half of it, with some hundred bytes for each interface.
     const ANSWER: usize = 1 << 16;
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(wanted));
-    request.header.flags = NLM_F_DUMP | NLM_F_REQUEST;
+    request.header.flags = flags;
     request.finalize();
     let mut bytes = vec![0; request.buffer_len()];
     request.serialize(&mut bytes);
@@ -145,6 +197,9 @@ pub(crate) fn dump(wanted: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlin
                 _ => {}
             }
             rest = rest.get(length..).filter(|_| length != 0).unwrap_or_default();
+        }
+        if flags & NLM_F_DUMP != NLM_F_DUMP {
+            return Ok(());
         }
     }
 }

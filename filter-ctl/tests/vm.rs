@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use filter_tests::cli::{Counts, Operator};
+use filter_common::{ABI_VERSION, Direction};
+use filter_tests::cli::{self, Counts, Operator};
 use filter_tests::net::{self, Namespace, Wire, ip, until};
 use filter_tests::not_run::not_run;
 use filter_tests::vm::{Boot, Daemon, Guest, build, kernel};
@@ -60,6 +61,8 @@ fn domain(name: &str, uuid: &str, boot: &Boot, line: &str) -> String {
 /// The host with its libvirt, and a neighbour of the machine.
 struct Site<'a> {
     operator: &'a Operator,
+    /// filter-ctl's daemon, as long as it runs.
+    watcher: Option<cli::Daemon>,
     daemon: Daemon,
     neighbour: &'a Namespace,
     boot: Boot,
@@ -199,7 +202,8 @@ impl<'a> Site<'a> {
         });
         let daemon = Daemon::new().unwrap();
         let boot = build(kernel, daemon.folder()).unwrap();
-        Self { operator, daemon, neighbour, boot, capture, begun }
+        let watcher = Some(operator.daemon(&[]));
+        Self { operator, watcher, daemon, neighbour, boot, capture, begun }
     }
 
     /// The machine's serial line.
@@ -244,7 +248,7 @@ impl<'a> Site<'a> {
         self.step("its profile changed while it ran");
     }
 
-    /// An interface comes with its link down, and is attached before that is up.
+    /// An interface comes with its link down, and is filtered before that is up.
     fn plugged_in(&self, guest: &mut Guest) {
         let down = interface(LATER).replace("<rom", "<link state='down'/><rom");
         self.daemon.virsh_with("attach-device web --live", &down).unwrap();
@@ -252,7 +256,8 @@ impl<'a> Site<'a> {
         until("the guest sees it", || guest.run("ls /sys/class/net/eth1").0);
         guest.ok(&["ip link set eth0 down", "ip address add 192.0.2.11/24 dev eth1", "ip link set eth1 up"]);
         assert!(!guest.run("ping -c 1 -W 1 -I eth1 192.0.2.20").0, "its link is down");
-        self.operator.ok(&format!("attach {} --profile tenant --mac {LATER} --ip 192.0.2.11", taps[1]));
+        // No hook was called for it: the daemon has seen it.
+        until("the daemon filters it", || self.is_active(&taps[1]));
         self.check_ports(&taps);
         self.virsh(&format!("domif-setlink web {} up", taps[1]));
         until("the link is up", || guest.run("grep 1 /sys/class/net/eth1/carrier").0);
@@ -279,22 +284,30 @@ impl<'a> Site<'a> {
         (guest, taps)
     }
 
-    /// The daemon dies, a port is lost meanwhile, and the daemon comes again.
+    /// Both daemons die, a port is lost meanwhile, and libvirt's comes again.
     fn found_again_by_libvirt(&mut self, guest: &mut Guest, taps: &[String], host: &Namespace) {
         let before = self.operator.counts(&taps[0]);
         self.daemon.kill();
-        self.operator.ok(&format!("detach {}", taps[1]));
+        drop(self.watcher.take());
+        for direction in Direction::ALL {
+            let link = format!("v{ABI_VERSION}/links/{}_{direction}", net::ifindex(&taps[1]));
+            std::fs::remove_file(self.operator.pins().join(link)).unwrap();
+        }
+        until("it is not filtered", || !self.is_active(&taps[1]));
         guest.ok(&["ping -c 1 -W 3 192.0.2.20"]);
         self.daemon.start(host).unwrap();
         until("libvirt has found it again", || self.virsh("list --name").contains("web"));
         assert_eq!(self.virsh("domstate web"), "running");
-        until("what was missing is back", || {
-            self.operator.json("ports").as_array().is_some_and(|ports| ports.len() == 2)
-        });
+        until("what was missing is back", || taps.iter().all(|tap| self.is_active(tap)));
         self.check_ports(taps);
         assert!(has_not_gone_back(&before, &self.operator.counts(&taps[0])));
         self.check_traffic(guest, ("eth0", &taps[0], "192.0.2.10"));
         self.step("libvirt was restarted");
+    }
+
+    fn is_active(&self, tap: &str) -> bool {
+        let ports = self.operator.json("ports");
+        ports.as_array().into_iter().flatten().any(|port| port["port"] == tap && port["status"] == "active")
     }
 
     fn refused_without_its_profile(&self, taps: &[String]) {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +24,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch as shared;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::datapath::UpgradeOptions;
+use crate::datapath::{self, UpgradeOptions};
 use crate::engine::{self, Drift, Repaired, Settled};
 use crate::service::failure::{CONFLICT, Failure, INVALID, KERNEL};
 use crate::service::{Host, Order, Rights, Service, serve, socket_path};
@@ -51,6 +52,8 @@ const FOLDER_MODE: u32 = 0o711;
 pub fn run(folders: &Folders, named: Option<&Path>, config: Config) -> Result<(), Failure> {
     let rights = config.rights().map_err(|error| Failure::new(INVALID, error))?;
     let lock = lock(folders)?;
+    open_many_files();
+    datapath::stay();
     let listener = listen(folders)?;
     let host = Arc::new(Host::new(folders.clone(), Some(lock), config.keep_generations));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -62,6 +65,15 @@ pub fn run(folders: &Folders, named: Option<&Path>, config: Config) -> Result<()
     // What was begun is brought to its end.
     runtime.shutdown_timeout(END);
     ended
+}
+
+/// Links of ports are held, four descriptors a port; what is usual for all programs is not enough for many.
+fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "no more files can be opened than is usual");
+    }
 }
 
 /// The lock, as soon as no command has it. Where another daemon has it, it is not waited for.
@@ -250,7 +262,7 @@ async fn check(host: Arc<Host>, every: Duration, repair: bool) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut all_at = Instant::now();
     // What was told once, and cannot be put right, is not told again: by looks at hooks, and by those at everything.
-    let mut told = [Vec::new(), Vec::new()];
+    let mut told = [Told::default(), Told::default()];
     loop {
         ticks.tick().await;
         let all = all_at <= Instant::now();
@@ -268,21 +280,40 @@ async fn check(host: Arc<Host>, every: Duration, repair: bool) {
     }
 }
 
+/// What was found wrong and told.
+#[derive(Debug, Default)]
+struct Told {
+    drift: Vec<Drift>,
+    /// Why nothing of it could be put right: then it is tried again.
+    failure: Option<String>,
+}
+
 /// Looks for drift, tells of what was not told `before`, and puts right what can be. Gives what is wrong afterwards.
-fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Vec<Drift>, Failure> {
+fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, Failure> {
     let service = Service::new(host, Order::default());
     let fail = |error| service.failure(&error);
     let look = || if all { engine::drift(host.folders()) } else { engine::drift_of_hooks(host.folders()) };
     let wrong = look().map_err(fail)?;
-    for drift in wrong.iter().filter(|drift| !before.contains(drift)) {
+    for drift in wrong.iter().filter(|drift| !before.drift.contains(drift)) {
         let Drift { port, kind, direction, detail, .. } = drift;
         let direction = direction.as_deref().unwrap_or_default();
         tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
     }
-    if !(repair && wrong.iter().any(|drift| drift.kind.is_repairable() && !before.contains(drift))) {
-        return Ok(wrong);
+    let is_new = |drift: &Drift| before.failure.is_some() || !before.drift.contains(drift);
+    if !(repair && wrong.iter().any(|drift| drift.kind.is_repairable() && is_new(drift))) {
+        return Ok(Told { drift: wrong, failure: None });
     }
-    for Repaired { port, mended, left } in service.engine()?.repair(&wrong).map_err(fail)? {
+    let repaired = match service.engine()?.repair(&wrong) {
+        Ok(repaired) => repaired,
+        Err(error) => {
+            let failure = fail(error).message;
+            if before.failure.as_ref() != Some(&failure) {
+                tracing::error!(error = %failure, "nothing could be put right; it is tried again");
+            }
+            return Ok(Told { drift: wrong, failure: Some(failure) });
+        }
+    };
+    for Repaired { port, mended, left } in repaired {
         let mended: Vec<&str> = mended.iter().map(|kind| kind.name()).collect();
         if left.is_empty() {
             tracing::warn!(%port, mended = mended.join(","), "put right");
@@ -290,7 +321,7 @@ fn compare(host: &Host, before: &[Drift], all: bool, repair: bool) -> Result<Vec
             tracing::error!(%port, error = %left, "could not be put right");
         }
     }
-    look().map_err(fail)
+    Ok(Told { drift: look().map_err(fail)?, failure: None })
 }
 
 /// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.

@@ -1,44 +1,19 @@
-//! What the kernel has, beside what it should have: programs on hooks, links, entries, records and what they lead to.
+//! What the kernel has, beside what it should have: entries, records and what they lead to.
 //!
 //! It only reads, and all from the maps' memory but for a few system calls a port. Whoever holds no lock may fall into a
 //! change, and has to look again.
 
 use std::collections::HashMap;
 
-use aya::programs::SchedClassifier;
-use aya::programs::links::{FdLink, PinnedLink};
 use filter_common::limit::Limit;
 use filter_common::maps::{MAX_LIMITS, MAX_NODES, MAX_PORTS, MAX_RULES, MAX_TABLES};
-use filter_common::{Direction, PortRecord, slot};
+use filter_common::{PortRecord, slot};
 use serde::{Deserialize, Serialize};
 
 use super::flows::{followed, jiffies_a_second};
-use super::link::hook;
 use super::publish::{PortSpec, record};
-use super::{Datapath, DatapathError, LimitSpec, parameters};
+use super::{Datapath, LimitSpec, parameters};
 use crate::compile::{Image, fingerprint_at};
-
-/// A program on a hook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HookProgram {
-    /// Its number in the kernel.
-    pub id: u32,
-    /// Its name, cut to fifteen characters by the kernel.
-    pub name: String,
-    /// It is the pinned one of this direction, or one that is being replaced.
-    pub ours: bool,
-}
-
-/// What is pinned as a link of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// Nothing.
-    Missing,
-    /// Something that is no link.
-    Strange,
-    /// A link to a program of this number. Whether it is still on its hook, the hook says.
-    Pinned(u32),
-}
 
 /// Where a port's policy is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,34 +172,6 @@ pub struct Pressure {
 }
 
 impl Datapath {
-    /// The programs on a port's hook, in the order in which they see packets.
-    pub fn on_hook(&self, name: &str, direction: Direction) -> Result<Vec<HookProgram>, DatapathError> {
-        let (_, programs) = SchedClassifier::query_tcx(name, hook(direction))
-            .map_err(|error| DatapathError::bpf(format!("asking what runs on {name}"), &error))?;
-        let mut ours: Vec<u32> = self.pins.iter().flat_map(|pins| pins.program_ids(direction)).collect();
-        ours.extend(self.programs[direction.index()].info().ok().map(|info| info.id()));
-        Ok(programs
-            .iter()
-            .map(|program| HookProgram {
-                id: program.id(),
-                name: program.name_as_str().unwrap_or_default().to_owned(),
-                ours: ours.contains(&program.id()),
-            })
-            .collect())
-    }
-
-    /// What is pinned as the link of a port.
-    pub fn link_state(&self, ifindex: u32, direction: Direction) -> LinkState {
-        let Some(pin) = self.pins.as_ref().map(|pins| pins.link(ifindex, direction)) else {
-            return LinkState::Missing;
-        };
-        match PinnedLink::from_pin(&pin).ok().and_then(|link| FdLink::from(link).info().ok()) {
-            Some(info) => LinkState::Pinned(info.program_id()),
-            None if pin.symlink_metadata().is_ok() => LinkState::Strange,
-            None => LinkState::Missing,
-        }
-    }
-
     /// Maps that are not as the programs have them, with what is wrong.
     pub fn wrong_maps(&self) -> Vec<(String, String)> {
         let Some(pins) = &self.pins else { return vec![] };

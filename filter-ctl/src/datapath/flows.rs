@@ -162,7 +162,7 @@ pub(super) fn initialise(object: &mut Ebpf) -> Result<(), DatapathError> {
     let map = object.map(maps::SETTINGS).ok_or_else(|| super::missing(maps::SETTINGS))?;
     let aya::maps::Map::Array(data) = map else { return Err(super::missing(maps::SETTINGS)) };
     let mapped: Mapped<Settings> =
-        Mapped::new(data.fd().as_fd(), 1, Layout::Elements).map_err(|error| wrong(&error))?;
+        Mapped::new(data.fd().as_fd(), 1, Layout::Elements, None).map_err(|error| wrong(&error))?;
     let written = mapped.write(0, settings);
     debug_assert!(written, "there is one element");
     Ok(())
@@ -234,6 +234,8 @@ impl Datapath {
         let number = self.occupancy.free_flow_table(maps::MAX_TABLES)?;
         let wrong = |error: aya::maps::MapError| DatapathError::bpf("making a table of connections", &error);
         let table = FlowTable::create(buckets, FLAGS).map_err(wrong)?;
+        // A map of maps waits for packets, too, when it changes.
+        self.hurry();
         self.tables.flows.set(number, table.map(), 0).map_err(wrong)?;
         Ok(number)
     }
@@ -254,7 +256,7 @@ impl Datapath {
     ) -> Result<Mapped<[u64; BUCKET_WORDS]>, DatapathError> {
         let wrong = |error: aya::maps::MapError| DatapathError::bpf(maps::FLOWS, &error);
         let data = self.tables.flows.get(&number, 0).map_err(wrong)?;
-        super::tables::mapped(&data, maps::FLOWS, Layout::Elements, buckets as usize)
+        super::tables::mapped(&data, maps::FLOWS, (Layout::Elements, buckets as usize), None)
     }
 
     /// Gives `record`, a copy of a port's record, a copy of the port's flows: what it does to them changes nothing.
@@ -284,6 +286,7 @@ impl Datapath {
         // A map of maps keeps what stands in it. The least there can be stands in for nothing; if that fails, the
         // memory is given back when the number is used again.
         if let Ok(nothing) = FlowTable::create(1, FLAGS) {
+            self.hurry();
             for &number in tables {
                 let _ = self.tables.flows.set(number, nothing.map(), 0);
             }

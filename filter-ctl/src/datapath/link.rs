@@ -11,6 +11,7 @@ use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use filter_common::{Direction, maps};
 
+use super::held;
 use super::identity::{Build, Identity};
 use super::{Datapath, DatapathError, LogLevel};
 
@@ -49,6 +50,11 @@ impl Datapath {
         let call = format!("attaching the {direction} classifier to {name}");
         let fail = |error: &(dyn std::error::Error + 'static)| DatapathError::bpf(call.as_str(), error);
         let pin = self.pins.as_ref().map(|pins| pins.link(ifindex, direction));
+        let held = held::held().zip(self.pins.as_ref());
+        if let Some((held, pins)) = held {
+            // Nobody but the pin may be gone.
+            held.pin(pins, ifindex, direction);
+        }
         let program = &mut self.programs[direction.index()];
         if let Some(pin) = &pin
             && pin.exists()
@@ -59,6 +65,10 @@ impl Datapath {
             }
             fs::remove_file(pin).map_err(|error| DatapathError::io(pin, error))?;
         }
+        if let Some((held, _)) = held {
+            held.let_go(ifindex, direction);
+        }
+        self.hurry();
         let program = &mut self.programs[direction.index()];
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program.attach_with_options(name, hook(direction), order).map_err(|error| fail(&error))?;
@@ -66,6 +76,9 @@ impl Datapath {
             let link = program.take_link(id).map_err(|error| fail(&error))?;
             let link = FdLink::try_from(link).map_err(|error| fail(&error))?;
             link.pin(pin).map_err(|error| fail(&error))?;
+        }
+        if let Some((held, pins)) = held::held().zip(self.pins.as_ref()) {
+            held.hold(pins, ifindex, direction);
         }
         if let Err(error) = self.verify(name, direction) {
             self.detach_one(ifindex, direction);
@@ -105,13 +118,11 @@ impl Datapath {
 
     /// The same for many, with one wait.
     pub fn detach_all(&mut self, ports: &[u32]) {
-        let haste = self.hasten();
         for &ifindex in ports {
             self.forget_links(ifindex);
         }
         // At worst a packet that is still on its way there finds no policy.
-        let _ = self.tables.wait_for_packets();
-        drop(haste);
+        let _ = self.wait_for_packets();
     }
 
     /// Takes the pins of an interface away, without a wait: for one that is gone, and has no packets.
@@ -131,6 +142,7 @@ impl Datapath {
         };
         super::parameters::check(pins)?;
         let mut object = super::load(&identity, Some(pins))?;
+        self.hurry();
         for (name, ifindex, direction) in hooks {
             let call = format!("bringing the {direction} classifier of {name} to the front");
             let fail = |error: ProgramError| DatapathError::bpf(call.as_str(), &error);
@@ -148,6 +160,10 @@ impl Datapath {
     fn detach_one(&mut self, ifindex: u32, direction: Direction) {
         let Some(pins) = &self.pins else { return };
         let pin = pins.link(ifindex, direction);
+        self.hurry();
+        if let Some(held) = held::held() {
+            held.let_go(ifindex, direction);
+        }
         // The kernel detaches at once when the last descriptor of an unpinned link is closed; without one it
         // does so some time after the pin is gone.
         let link = PinnedLink::from_pin(&pin);

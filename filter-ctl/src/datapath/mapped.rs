@@ -6,10 +6,12 @@
 
 #![allow(unsafe_code, reason = "mapped memory that another party changes has no safe form")]
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use filter_common::answer::AnswerCounters;
 use filter_common::limit::Limit;
@@ -56,32 +58,90 @@ pub(super) enum Layout {
     Packed,
 }
 
+/// The memory of a map.
+#[derive(Debug)]
+pub(super) struct Region {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: it is memory that others change at any moment in any case; all access is volatile or atomic.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps so many bytes of the map behind `fd`. The kernel refuses a map that is smaller.
+    fn new(fd: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice; it is unmapped on drop only.
+        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
+        Ok(Self { start, bytes })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: nothing refers into the mapping. A failure would leave it mapped, which harms nothing.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Memory of maps that is mapped once and used by whoever opens them again: the kernel enters each page of a mapping when
+/// it is made, which takes it some milliseconds for all maps. By the maps' names, with their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<HashMap<&'static str, (u32, Arc<Region>)>>);
+
+impl Kept {
+    /// The memory of the map of this name and number: what is kept, or what `map` makes of it, which is kept from then on.
+    fn region(
+        &self,
+        (name, id): (&'static str, u32),
+        bytes: usize,
+        map: impl FnOnce() -> rustix::io::Result<Region>,
+    ) -> rustix::io::Result<Arc<Region>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // As long as it is kept no other map gets its number.
+        if let Some((of, region)) = kept.get(name)
+            && (*of, region.bytes) == (id, bytes)
+        {
+            return Ok(Arc::clone(region));
+        }
+        let region = Arc::new(map()?);
+        kept.insert(name, (id, Arc::clone(&region)));
+        Ok(region)
+    }
+}
+
 /// An array map, or the array that is its only value, in memory.
 #[derive(Debug)]
 pub(super) struct Mapped<T> {
-    start: NonNull<u8>,
-    bytes: usize,
+    region: Arc<Region>,
     stride: usize,
     count: usize,
     elements: PhantomData<T>,
 }
 
-// SAFETY: the mapping belongs to this value, and all access is volatile or atomic.
-unsafe impl<T: Plain> Send for Mapped<T> {}
-
 impl<T: Plain> Mapped<T> {
-    /// Maps `count` elements of the map behind `fd`. The kernel refuses a map that is smaller.
-    pub(super) fn new(fd: BorrowedFd<'_>, count: usize, layout: Layout) -> rustix::io::Result<Self> {
+    /// Maps `count` elements of the map behind `fd`, or uses what is kept of the map of that name and number.
+    pub(super) fn new(
+        fd: BorrowedFd<'_>,
+        count: usize,
+        layout: Layout,
+        kept: Option<(&Kept, &'static str, u32)>,
+    ) -> rustix::io::Result<Self> {
         let stride = match layout {
             Layout::Elements => size_of::<T>().next_multiple_of(8),
             Layout::Packed => size_of::<T>(),
         };
         let bytes = stride * count;
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice; it is unmapped on drop only.
-        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0) }?;
-        let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
-        Ok(Self { start, bytes, stride, count, elements: PhantomData })
+        let map = || Region::new(fd, bytes);
+        let region = match kept {
+            Some((kept, name, id)) => kept.region((name, id), bytes, map)?,
+            None => Arc::new(map()?),
+        };
+        Ok(Self { region, stride, count, elements: PhantomData })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -90,7 +150,7 @@ impl<T: Plain> Mapped<T> {
 
     fn at(&self, index: usize) -> Option<*mut T> {
         // SAFETY: the index is within the mapping.
-        (index < self.count).then(|| unsafe { self.start.as_ptr().add(index * self.stride).cast() })
+        (index < self.count).then(|| unsafe { self.region.start.as_ptr().add(index * self.stride).cast() })
     }
 
     /// The element at `index`, `None` beyond the end.
@@ -153,12 +213,5 @@ impl<const N: usize> Mapped<[u64; N]> {
     pub(super) fn exchange_half(&self, index: usize, position: usize, old: u32, new: u32) -> bool {
         let half = self.half(index, position);
         half.is_some_and(|half| half.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_ok())
-    }
-}
-
-impl<T> Drop for Mapped<T> {
-    fn drop(&mut self) {
-        // SAFETY: nothing refers into the mapping. A failure would leave it mapped, which harms nothing.
-        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }

@@ -9,6 +9,8 @@ mod flow_table;
 mod flows;
 mod free;
 mod haste;
+mod held;
+mod hooks;
 mod identity;
 mod link;
 mod log;
@@ -25,9 +27,11 @@ mod sets;
 mod tables;
 mod upgrade;
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use aya::maps::MapData;
 use aya::programs::{ProgramError, SchedClassifier};
@@ -37,10 +41,11 @@ use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
 use serde::{Deserialize, Serialize};
 
-pub use audit::{Auditor, Difference, HookProgram, LinkState, Pressure};
+pub use audit::{Auditor, Difference, Pressure};
 pub use error::DatapathError;
 pub use flow_table::{FlowUse, Recheck};
 pub use flows::{FlowSpec, hz, in_time, to_ticks};
+pub use hooks::{HookProgram, Hooks, LinkState};
 pub use identity::Build;
 pub use log::Diagnostics;
 pub use pins::in_bpffs;
@@ -50,7 +55,10 @@ pub use run::LOOPBACK;
 pub use sets::{Added, Contents, Stored};
 pub use upgrade::{Builds, Replaced, UpgradeOptions};
 
+use haste::Haste;
+use held::Held;
 use identity::Identity;
+use mapped::Kept;
 use occupancy::Occupancy;
 use pins::Pins;
 use tables::Tables;
@@ -60,6 +68,16 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The name of the global that says which of the classifiers' diagnostics are logged.
 const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// Memory of pinned maps that this process keeps, if it does.
+static KEPT: OnceLock<Kept> = OnceLock::new();
+
+/// As long as this process lives it keeps the memory of pinned maps from one [`Datapath`] to the next, and holds the links
+/// of ports, whatever becomes of their pins. For one that stays, and is the only one that changes anything.
+pub fn stay() {
+    KEPT.get_or_init(Kept::default);
+    held::begin();
+}
 
 /// All programs.
 const PROGRAMS: [&str; 3] = [maps::PROGRAM_OUT, maps::PROGRAM_IN, maps::PROGRAM_FLOWS];
@@ -72,6 +90,8 @@ pub struct Datapath {
     putter: SchedClassifier,
     occupancy: Occupancy,
     pins: Option<Pins>,
+    /// Asked for when something is to be waited for; ends before the lock.
+    haste: OnceCell<Option<Haste>>,
     /// Keeps other writers out.
     _lock: Option<File>,
     /// Keeps what is not pinned alive.
@@ -126,7 +146,7 @@ impl Datapath {
         let pins = Pins::new(folder);
         pins.prepare()?;
         let lock = pins.lock()?;
-        if !pins.exist()? {
+        if !restored(&pins)? {
             pins.refuse_others()?;
             let identity = Identity { build: Build::own(), secret: secret()?, log: options.log };
             let mut object = load(&identity, None)?;
@@ -141,9 +161,15 @@ impl Datapath {
     pub fn open_pinned(folder: &Path) -> Result<Option<Self>, DatapathError> {
         let pins = Pins::new(folder);
         if !pins.exist()? {
-            return Ok(None);
+            if held::held().is_none_or(Held::is_empty) {
+                return Ok(None);
+            }
+            pins.prepare()?;
         }
         let lock = pins.lock()?;
+        if !restored(&pins)? {
+            return Ok(None);
+        }
         upgrade::finish(&pins)?;
         Self::adopt(pins, Some(lock)).map(Some)
     }
@@ -159,7 +185,7 @@ impl Datapath {
         let identity = Identity { build: Build::own(), secret: secret()?, log: options.log };
         let mut object = load(&identity, None)?;
         flows::initialise(&mut object)?;
-        let tables = Tables::open(|name| {
+        let tables = Tables::open(None, |name| {
             let map = object.take_map(name).ok_or_else(|| missing(name))?;
             map_data(map).ok_or_else(|| missing(name))
         })?;
@@ -173,14 +199,26 @@ impl Datapath {
         let programs = [program(maps::PROGRAM_OUT)?, program(maps::PROGRAM_IN)?];
         let putter = program(maps::PROGRAM_FLOWS)?;
         let occupancy = Occupancy::scan(&tables);
-        Ok(Self { tables, programs, putter, occupancy, pins: None, _lock: None, _object: Some(object) })
+        Ok(Self {
+            tables,
+            programs,
+            putter,
+            occupancy,
+            pins: None,
+            haste: OnceCell::new(),
+            _lock: None,
+            _object: Some(object),
+        })
     }
 
     fn adopt(pins: Pins, lock: Option<File>) -> Result<Self, DatapathError> {
         if lock.is_some() {
             haste::end_forgotten(&pins);
+            if let Some(held) = held::held() {
+                held.find(&pins)?;
+            }
         }
-        let tables = Tables::open(|name| {
+        let tables = Tables::open(KEPT.get(), |name| {
             let path = pins.map(name);
             MapData::from_pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))
         })?;
@@ -192,7 +230,21 @@ impl Datapath {
         let programs = [program(maps::PROGRAM_OUT)?, program(maps::PROGRAM_IN)?];
         let putter = program(maps::PROGRAM_FLOWS)?;
         let occupancy = Occupancy::scan(&tables);
-        Ok(Self { tables, programs, putter, occupancy, pins: Some(pins), _lock: lock, _object: None })
+        Ok(Self {
+            tables,
+            programs,
+            putter,
+            occupancy,
+            pins: Some(pins),
+            haste: OnceCell::new(),
+            _lock: lock,
+            _object: None,
+        })
+    }
+
+    /// Interfaces that have an entry, whatever it leads to.
+    pub fn entries(&self) -> impl Iterator<Item = u32> {
+        self.tables.published().map(|(ifindex, _)| ifindex)
     }
 
     /// Interfaces that have a policy, with its record.
@@ -250,9 +302,16 @@ impl Datapath {
         self.programs[direction.index()].info().ok()?.verified_instruction_count()
     }
 
-    /// Asks the kernel to wait for packets as fast as it can while the value lives, where it can be asked.
-    pub(crate) fn hasten(&self) -> Option<haste::Haste> {
-        haste::Haste::begin(self.pins.as_ref()?)
+    /// Asks the kernel, where it can be asked, to wait for packets as fast as it can as long as this value lives. Called
+    /// before each wait.
+    fn hurry(&self) {
+        self.haste.get_or_init(|| self.pins.as_ref().and_then(Haste::begin));
+    }
+
+    /// Waits until no packet is judged by what was in force before.
+    fn wait_for_packets(&mut self) -> Result<(), DatapathError> {
+        self.hurry();
+        self.tables.wait_for_packets()
     }
 
     /// How large a direction's classifier is, where the kernel says.
@@ -265,6 +324,14 @@ impl Datapath {
         let record = if index == 0 { None } else { self.tables.ports.read(index as usize) };
         record.filter(audit::is_sound)
     }
+}
+
+/// Whether anything is pinned, be it again: what is held of what was pinned before is.
+fn restored(pins: &Pins) -> Result<bool, DatapathError> {
+    if pins.exist()? {
+        return Ok(true);
+    }
+    held::held().map_or(Ok(false), |held| held.restore(pins))
 }
 
 /// Loads the programs, with new maps or against those that are pinned.

@@ -249,7 +249,7 @@ impl Datapath {
         if retired.is_empty() {
             return Ok(());
         }
-        self.tables.wait_for_packets()?;
+        self.wait_for_packets()?;
         self.reclaim_at_once(retired);
         Ok(())
     }

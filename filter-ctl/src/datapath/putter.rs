@@ -60,7 +60,11 @@ impl Datapath {
     /// Ports, by interface, whose flows are on their way from one table to another.
     pub fn moving(&self) -> Vec<u32> {
         let moves = |record: &PortRecord| record.flow_previous != 0 && record.ifindex != LOOPBACK;
-        self.published().into_iter().filter(|(_, record)| moves(record)).map(|(ifindex, _)| ifindex).collect()
+        let there = self.tables.published();
+        there
+            .filter(|&(_, entry)| self.record(entry & slot::INDEX).is_some_and(|record| moves(&record)))
+            .map(|(ifindex, _)| ifindex)
+            .collect()
     }
 
     /// Moves all flows of ports to the tables that these have got, and lets the tables before go. Gives how many
@@ -74,7 +78,7 @@ impl Datapath {
             return Ok(lost);
         }
         // From then on nobody makes flows in a table that others move from.
-        self.tables.wait_for_packets()?;
+        self.wait_for_packets()?;
         let mut retired = Vec::new();
         for &ifindex in ifindices {
             let Some(record) = moves(self, ifindex) else { continue };

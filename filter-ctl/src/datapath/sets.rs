@@ -253,6 +253,7 @@ impl Datapath {
 
     /// Puts contents in the place of those that a set has. When it returns no packet is looked up in the old ones.
     pub fn put_contents(&mut self, number: u32, contents: &Contents) -> Result<(), DatapathError> {
+        self.hurry();
         self.tables.sets.put(number, contents)
     }
 

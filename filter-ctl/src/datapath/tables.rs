@@ -10,7 +10,7 @@ use filter_common::track::Settings;
 use filter_common::{Counter, Direction, DropReason, Learned, Node, PortRecord};
 
 use super::error::DatapathError;
-use super::mapped::{Layout, Mapped, Plain};
+use super::mapped::{Kept, Layout, Mapped, Plain};
 use super::sets::SetTables;
 
 /// All maps that the classifiers share with us.
@@ -36,8 +36,9 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Opens all maps; `get` gives each by its name.
+    /// Opens all maps; `get` gives each by its name. Their memory is that which is `kept`, where it is.
     pub(super) fn open(
+        kept: Option<&Kept>,
         mut get: impl FnMut(&'static str) -> Result<MapData, DatapathError>,
     ) -> Result<Self, DatapathError> {
         use Layout::{Elements, Packed};
@@ -46,19 +47,19 @@ impl Tables {
         let flows = aya::maps::Map::ArrayOfMaps(get(maps::FLOWS)?);
         let wrong = |name: &str, error: aya::maps::MapError| DatapathError::bpf(name, &error);
         Ok(Self {
-            ifindex: mapped(&get(maps::IFINDEX)?, maps::IFINDEX, Elements, 1)?,
-            ports: mapped(&get(maps::PORTS)?, maps::PORTS, Elements, 1)?,
-            nodes: mapped(&get(maps::NODES)?, maps::NODES, Packed, maps::MAX_NODES)?,
-            rules: mapped(&get(maps::RULES)?, maps::RULES, Packed, maps::MAX_RULES)?,
-            guard: mapped(&get(maps::GUARD)?, maps::GUARD, Elements, 1)?,
-            learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, Elements, 1)?,
-            settings: mapped(&get(maps::SETTINGS)?, maps::SETTINGS, Elements, 1)?,
+            ifindex: mapped(&get(maps::IFINDEX)?, maps::IFINDEX, (Elements, 1), kept)?,
+            ports: mapped(&get(maps::PORTS)?, maps::PORTS, (Elements, 1), kept)?,
+            nodes: mapped(&get(maps::NODES)?, maps::NODES, (Packed, maps::MAX_NODES), kept)?,
+            rules: mapped(&get(maps::RULES)?, maps::RULES, (Packed, maps::MAX_RULES), kept)?,
+            guard: mapped(&get(maps::GUARD)?, maps::GUARD, (Elements, 1), kept)?,
+            learned: mapped(&get(maps::LEARNED)?, maps::LEARNED, (Elements, 1), kept)?,
+            settings: mapped(&get(maps::SETTINGS)?, maps::SETTINGS, (Elements, 1), kept)?,
             flows: flows.try_into().map_err(|error| wrong(maps::FLOWS, error))?,
-            limits: mapped(&get(maps::LIMITS)?, maps::LIMITS, Packed, maps::MAX_LIMITS)?,
-            buckets: mapped(&get(maps::BUCKETS)?, maps::BUCKETS, Packed, maps::MAX_BUCKETS)?,
-            set_states: mapped(&get(maps::SET_STATES)?, maps::SET_STATES, Elements, 1)?,
+            limits: mapped(&get(maps::LIMITS)?, maps::LIMITS, (Packed, maps::MAX_LIMITS), kept)?,
+            buckets: mapped(&get(maps::BUCKETS)?, maps::BUCKETS, (Packed, maps::MAX_BUCKETS), kept)?,
+            set_states: mapped(&get(maps::SET_STATES)?, maps::SET_STATES, (Elements, 1), kept)?,
             sets: SetTables::open(&mut get)?,
-            answers: mapped(&get(maps::ANSWERS)?, maps::ANSWERS, Elements, 1)?,
+            answers: mapped(&get(maps::ANSWERS)?, maps::ANSWERS, (Elements, 1), kept)?,
             counters: counters.try_into().map_err(|error| wrong(maps::COUNTERS, error))?,
             grace: grace.try_into().map_err(|error| wrong(maps::GRACE, error))?,
             cpus: aya::util::nr_cpus()
@@ -160,9 +161,9 @@ impl Tables {
 /// Maps a map's elements, or the `packed` elements of its only value.
 pub(super) fn mapped<T: Plain>(
     map: &MapData,
-    name: &str,
-    layout: Layout,
-    packed: usize,
+    name: &'static str,
+    (layout, packed): (Layout, usize),
+    kept: Option<&Kept>,
 ) -> Result<Mapped<T>, DatapathError> {
     let info = map.info().map_err(|error| DatapathError::bpf(name, &error))?;
     let count = if layout == Layout::Packed { packed } else { info.max_entries() as usize };
@@ -174,6 +175,6 @@ pub(super) fn mapped<T: Plain>(
         );
         return Err(DatapathError::Bpf { call: name.to_owned(), error });
     }
-    Mapped::new(map.fd().as_fd(), count, layout)
+    Mapped::new(map.fd().as_fd(), count, layout, kept.map(|kept| (kept, name, info.id())))
         .map_err(|error| DatapathError::io(std::path::Path::new(name), error))
 }

@@ -233,7 +233,6 @@ impl Engine {
         let total = new.len() + replaced.len();
         let mut retired = Vec::new();
         let mut in_force: Vec<PortState> = Vec::with_capacity(total);
-        let haste = if new.is_empty() { None } else { datapath.hasten() };
         let mut new = new.into_iter();
         let mut failed = None;
         for Ready { state, prepared, .. } in new.by_ref() {
@@ -251,7 +250,6 @@ impl Engine {
         if let Some(error) = failed {
             let published: Vec<u32> = in_force.iter().map(|state| state.ifindex).collect();
             datapath.detach_all(&published);
-            drop(haste);
             retired.extend(published.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)));
             published.iter().try_for_each(|&ifindex| PortState::remove(&self.folders, ifindex))?;
             for port in new.chain(replaced) {
@@ -261,7 +259,6 @@ impl Engine {
             datapath.reclaim(retired)?;
             return Err(error);
         }
-        drop(haste);
         in_force.into_iter().try_for_each(|state| keep_last(state, &self.folders))?;
         let known = (datapath, &self.folders);
         let connections = batch::publish(replaced, self.old_flows, retired, known, &mut |_| {})?;
@@ -274,7 +271,8 @@ impl Engine {
         &self,
         planned: Vec<(String, Binding, Planned)>,
     ) -> Result<(Datapath, Vec<Wanted>), EngineError> {
-        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        let names: Vec<&str> = planned.iter().map(|(name, ..)| name.as_str()).collect();
+        let interfaces = Interfaces::of(&names).map_err(EngineError::Netlink)?;
         let mut seen = HashSet::new();
         let mut wanted = Vec::with_capacity(planned.len());
         for (name, binding, planned) in planned {
@@ -296,7 +294,7 @@ impl Engine {
         if let Some(known) = PortState::any(&self.folders)? {
             self.check_namespace(&known)?;
         }
-        self.clear_gone(&interfaces, &mut datapath)?;
+        self.clear_gone(&mut datapath)?;
         let mut unreadable = self.finish_what_was_begun(&mut datapath)?;
         for Wanted { interface, planned, .. } in &wanted {
             unreadable.refuse(&planned.shared.policy).map_err(|error| error.of_port(&interface.name))?;

@@ -9,7 +9,12 @@ impl Engine {
     /// Takes the classifiers off ports and forgets them.
     pub fn detach(&mut self, names: &[String]) -> Result<(), EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
-        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        let asked: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut interfaces = Interfaces::of(&asked).map_err(EngineError::Netlink)?;
+        if asked.iter().any(|name| interfaces.named(name).is_none()) {
+            // It may have another name by now.
+            interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+        }
         let mut found = Vec::with_capacity(names.len());
         for name in names {
             let ifindex = self.ifindex_of(name, &interfaces, datapath.as_ref())?;

@@ -95,7 +95,7 @@ impl Engine {
         if there.len() < released.len()
             && let Some(mut datapath) = Datapath::open_pinned(&self.folders.bpffs)?
         {
-            self.clear_gone(&interfaces, &mut datapath)?;
+            self.clear_gone(&mut datapath)?;
         }
         if !there.is_empty() {
             self.detach(&there)?;

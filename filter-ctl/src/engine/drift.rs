@@ -25,7 +25,7 @@ use super::flows::OldFlows;
 use super::planned::{Planned, Planner};
 use super::{Engine, EngineError, fail_open};
 use crate::datapath::{
-    Auditor, Datapath, DatapathError, Difference, HookProgram, LOOPBACK, LinkState, PortSpec,
+    Auditor, Datapath, DatapathError, Difference, HookProgram, Hooks, LOOPBACK, LinkState, PortSpec,
 };
 use crate::netdev::{self, Interfaces};
 use crate::store::{Applied, Folders, PortState, Profiles, Sets};
@@ -163,27 +163,25 @@ fn lasting(look: impl Fn() -> Result<Vec<Drift>, EngineError>) -> Result<Vec<Dri
 }
 
 fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
-    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
     let mut found = Vec::new();
-    let datapath = match Datapath::look_at(&folders.bpffs) {
-        Ok(Some(datapath)) => datapath,
+    let on_hooks = match Hooks::look_at(&folders.bpffs) {
+        Ok(Some(hooks)) => hooks,
         Ok(None) | Err(DatapathError::Foreign(_)) => return Ok(found),
         Err(error) => return Err(error.into()),
     };
     let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
-    let (states, _) = PortState::load_all(folders)?;
-    for state in states.iter().filter(|state| state.namespace == namespace) {
-        let Some(interface) = interfaces.at(state.ifindex) else { continue };
-        hooks(&datapath, &interface.name, state.ifindex, &mut found)?;
+    for ifindex in PortState::indices(folders)? {
+        let Some(interface) = interfaces.at(ifindex) else { continue };
+        hooks(&on_hooks, &interface.name, ifindex, &mut found)?;
     }
     Ok(found)
 }
 
 /// What is wrong on the hooks of a port.
-fn hooks(datapath: &Datapath, name: &str, ifindex: u32, found: &mut Vec<Drift>) -> Result<(), EngineError> {
+fn hooks(hooks: &Hooks, name: &str, ifindex: u32, found: &mut Vec<Drift>) -> Result<(), EngineError> {
     for direction in Direction::ALL {
-        let hook = datapath.on_hook(name, direction)?;
-        let link = datapath.link_state(ifindex, direction);
+        let hook = hooks.programs(name, direction)?;
+        let link = hooks.link(ifindex, direction);
         if let Some((kind, detail)) = hook_drift(&hook, link) {
             let direction = Some(direction.name().to_owned());
             found.push(Drift { port: name.to_owned(), ifindex, kind, direction, detail });
@@ -228,8 +226,13 @@ fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
             found.push(drift(&interface.name, ifindex, DriftKind::Stray, detail));
         }
     }
-    let mut look =
-        Look { datapath, planner: Planner::new(&profiles), kept: Vec::new(), auditor: Auditor::default() };
+    let mut look = Look {
+        datapath,
+        hooks: datapath.hooks(),
+        planner: Planner::new(&profiles),
+        kept: Vec::new(),
+        auditor: Auditor::default(),
+    };
     for state in states.iter().filter(|state| state.namespace == namespace) {
         let Some(interface) = interfaces.at(state.ifindex) else { continue };
         look.port(&interface.name, state, &mut found)?;
@@ -240,6 +243,7 @@ fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
 /// A look at many ports, which have much in common.
 struct Look<'a> {
     datapath: &'a Datapath,
+    hooks: Hooks,
     planner: Planner<'a>,
     /// Images are known to the auditor by their addresses.
     kept: Vec<Planned>,
@@ -255,7 +259,7 @@ impl Look<'_> {
             direction: None,
             detail,
         };
-        hooks(self.datapath, name, state.ifindex, found)?;
+        hooks(&self.hooks, name, state.ifindex, found)?;
         let record = self.datapath.published_on(state.ifindex);
         let applied = record.and_then(|record| state.of_generation(record.generation));
         let Some(applied) = applied.or(state.applied.last()) else {
@@ -394,7 +398,7 @@ impl Engine {
         }
         let mut behind = Vec::new();
         for direction in Direction::ALL {
-            let hook = datapath.on_hook(name, direction)?;
+            let hook = datapath.hooks().programs(name, direction)?;
             if hook.iter().position(|program| program.ours).is_some_and(|position| position > 0) {
                 behind.push((name.to_owned(), ifindex, direction));
             }

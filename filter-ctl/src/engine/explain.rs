@@ -104,7 +104,7 @@ impl Explainer {
         let missing = || EngineError::not_attached(name);
         let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
-        engine.clear_gone(&interfaces, &mut datapath)?;
+        engine.clear_gone(&mut datapath)?;
         engine.finish_what_was_begun(&mut datapath)?;
         let ifindex = interfaces.named(name).ok_or_else(missing)?.ifindex;
         let state = PortState::load(&engine.folders, ifindex)?.ok_or_else(missing)?;

@@ -189,24 +189,22 @@ impl Engine {
 
     /// Forgets ports whose interfaces are gone, in the kernel too: an index, or a name, that is used again gets
     /// nothing of theirs.
-    fn clear_gone(&self, interfaces: &Interfaces, datapath: &mut Datapath) -> Result<(), EngineError> {
-        let known = |ifindex: u32| ifindex != LOOPBACK && interfaces.at(ifindex).is_some();
-        // An interface that is not here may be in another namespace, with its classifiers.
-        let published = datapath.published().into_iter().map(|(ifindex, _)| ifindex);
+    fn clear_gone(&self, datapath: &mut Datapath) -> Result<(), EngineError> {
+        let is_there = netdev::indices().map_err(EngineError::Netlink)?;
+        let written = PortState::indices(&self.folders)?;
         let mut gone: Vec<u32> =
-            published.chain(datapath.linked()).filter(|&ifindex| !known(ifindex)).collect();
+            datapath.entries().chain(datapath.linked()).chain(written.iter().copied()).collect();
         gone.sort_unstable();
         gone.dedup();
-        gone.retain(|&ifindex| datapath.is_gone(ifindex));
+        // An interface that is not here may be in another namespace, with its classifiers.
+        gone.retain(|&ifindex| (ifindex == LOOPBACK || !is_there(ifindex)) && datapath.is_gone(ifindex));
         let retired = gone.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)).collect();
         for &ifindex in &gone {
             datapath.forget_links(ifindex);
         }
         datapath.reclaim(retired)?;
-        for ifindex in PortState::indices(&self.folders)? {
-            if interfaces.at(ifindex).is_none() && datapath.is_gone(ifindex) {
-                PortState::remove(&self.folders, ifindex)?;
-            }
+        for ifindex in gone.into_iter().filter(|ifindex| written.binary_search(ifindex).is_ok()) {
+            PortState::remove(&self.folders, ifindex)?;
         }
         Ok(())
     }
@@ -217,7 +215,7 @@ impl Engine {
         let (mut ports, damaged) = PortState::load_all(&self.folders)?;
         ports.iter().try_for_each(|port| self.check_namespace(port))?;
         if let Some(datapath) = &mut datapath {
-            self.clear_gone(&interfaces, datapath)?;
+            self.clear_gone(datapath)?;
         }
         for (ifindex, error) in damaged {
             match &datapath {

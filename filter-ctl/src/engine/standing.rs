@@ -142,10 +142,9 @@ impl Engine {
 
     /// Forgets ports whose interfaces are gone. Gives their names.
     fn forget_gone(&mut self) -> Result<Vec<String>, EngineError> {
-        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
         let (ports, _) = PortState::load_all(&self.folders)?;
         if let Some(mut datapath) = Datapath::open_pinned(&self.folders.bpffs)? {
-            self.clear_gone(&interfaces, &mut datapath)?;
+            self.clear_gone(&mut datapath)?;
         }
         let left = PortState::indices(&self.folders)?;
         Ok(ports

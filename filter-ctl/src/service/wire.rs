@@ -6,6 +6,7 @@
 //! was begun is finished, whether anybody waits for it or not.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use zlink::connection::Credentials;
-use zlink::connection::socket::ReadHalf as _;
+use zlink::connection::socket::{ReadHalf as _, Socket, WriteHalf as _};
+use zlink::connection::{Credentials, ReadConnection};
 use zlink::tokio::unix::{Connection, Stream};
 use zlink::{Call, Reply};
 
@@ -90,6 +91,27 @@ struct RawCall {
     method: String,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     parameters: Value,
+}
+
+/// A connection that is written to in whole messages. zlink writes them to a buffer that it makes larger by 256 bytes, from
+/// their beginning each time it is too small: seconds for a reply of some megabytes.
+struct Wire {
+    read: ReadConnection<<Stream as Socket>::ReadHalf>,
+    write: <Stream as Socket>::WriteHalf,
+}
+
+impl Wire {
+    fn new(connection: Connection) -> Self {
+        let (read, write) = connection.split();
+        Self { read, write: write.into_write_half() }
+    }
+
+    /// Sends a call, a reply or an error: JSON, and a zero byte.
+    async fn send(&mut self, message: &impl Serialize) -> zlink::Result<()> {
+        let mut bytes = serde_json::to_vec(message)?;
+        bytes.push(0);
+        self.write.write(&bytes, &[] as &[OwnedFd], None).await
+    }
 }
 
 /// Who is connected.
@@ -173,16 +195,17 @@ pub async fn serve(listener: UnixListener, host: Arc<Host>, rights: watch::Recei
                 tracing::warn!(user = peer.user, "too many connections: one more is refused");
                 return;
             };
+            let wire = Wire::new(connection);
             if peer.access.is_none() {
-                return refuse(connection, peer).await;
+                return refuse(wire, peer).await;
             }
-            converse(connection, &host, peer).await;
+            converse(wire, &host, peer).await;
         });
     }
 }
 
 /// Tells a stranger that nothing is for them.
-async fn refuse(mut connection: Connection, peer: Peer) {
+async fn refuse(mut wire: Wire, peer: Peer) {
     let Peer { user, process, .. } = peer;
     tracing::warn!(user, process, "access denied");
     let message = format!(
@@ -190,11 +213,11 @@ async fn refuse(mut connection: Connection, peer: Peer) {
          configuration names (change-group, read-group)"
     );
     let error = Error::AccessDenied { message };
-    if timeout(SHORT_PATIENCE, connection.send_error(&error, Vec::new())).await.is_err() {
+    if timeout(SHORT_PATIENCE, wire.send(&error)).await.is_err() {
         return;
     }
     // What is in a socket when it is closed makes an error of what was sent before.
-    let mut rest = connection.split().0.into_read_half();
+    let mut rest = wire.read.into_read_half();
     let _ = timeout(SHORT_PATIENCE, async {
         let mut bytes = [0; 4096];
         while rest.read(&mut bytes).await.is_ok_and(|read| read.bytes_read() > 0) {}
@@ -203,9 +226,9 @@ async fn refuse(mut connection: Connection, peer: Peer) {
 }
 
 /// Answers calls until the peer goes away, or takes too long.
-async fn converse(mut connection: Connection, host: &Arc<Host>, peer: Peer) {
+async fn converse(mut wire: Wire, host: &Arc<Host>, peer: Peer) {
     loop {
-        let received = timeout(PATIENCE, connection.receive_call::<RawCall>()).await;
+        let received = timeout(PATIENCE, wire.read.receive_call::<RawCall>()).await;
         let (call, descriptors) = match received {
             Ok(Ok(received)) => received,
             Ok(Err(zlink::Error::UnexpectedEof)) | Err(_) => return,
@@ -216,7 +239,7 @@ async fn converse(mut connection: Connection, host: &Arc<Host>, peer: Peer) {
         };
         drop(descriptors);
         let (more, silent) = (call.more(), call.oneway());
-        let answered = answer(&mut connection, host, peer, call.method(), (more, silent)).await;
+        let answered = answer(&mut wire, host, peer, call.method(), (more, silent)).await;
         if answered.is_err() {
             return;
         }
@@ -225,7 +248,7 @@ async fn converse(mut connection: Connection, host: &Arc<Host>, peer: Peer) {
 
 /// Answers one call.
 async fn answer(
-    connection: &mut Connection,
+    wire: &mut Wire,
     host: &Arc<Host>,
     peer: Peer,
     call: &RawCall,
@@ -234,7 +257,7 @@ async fn answer(
     let called = match called(peer, &call.method) {
         Ok(called) => called,
         Err(_) if silent => return Ok(()),
-        Err(error) => return connection.send_error(&error, Vec::new()).await,
+        Err(error) => return wire.send(&error).await,
     };
     let goes_on = more && matches!(called, Called::Method(method) if method.repeats);
     loop {
@@ -248,7 +271,7 @@ async fn answer(
         match outcome {
             Ok(value) => {
                 let reply = Reply::new(Some(value)).set_continues(goes_on.then_some(true));
-                match timeout(PATIENCE, connection.send_reply(&reply, Vec::new())).await {
+                match timeout(PATIENCE, wire.send(&reply)).await {
                     Ok(sent) => sent?,
                     Err(_) => return Err(zlink::Error::UnexpectedEof),
                 }
@@ -256,7 +279,7 @@ async fn answer(
                     return Ok(());
                 }
             }
-            Err(error) => return connection.send_error(&error, Vec::new()).await,
+            Err(error) => return wire.send(&error).await,
         }
         sleep(PAUSE).await;
     }
@@ -419,10 +442,10 @@ fn ask<M: Method>(
     let call = Call::new(RawCall { method: format!("{INTERFACE}.{}", M::NAME), parameters });
     let asked = async {
         let fail = |error: zlink::Error| lost(&error.to_string());
-        let mut connection = Connection::new(Stream::try_from(socket).map_err(fail)?);
+        let mut wire = Wire::new(Connection::new(Stream::try_from(socket).map_err(fail)?));
         // Whoever is refused may be so before all was sent: the answer is there all the same.
-        let sent = connection.send_call(&call, Vec::new()).await;
-        match connection.receive_reply::<Value, Error>().await {
+        let sent = wire.send(&call).await;
+        match wire.read.receive_reply::<Value, Error>().await {
             Ok((Ok(reply), _)) => Ok(reply.into_parameters().unwrap_or(Value::Null)),
             Ok((Err(error), _)) => Err(failure(error)),
             Err(zlink::Error::VarlinkService(error)) => Err(unknown(&error.to_string())),

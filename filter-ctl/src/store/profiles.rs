@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use uuid::Uuid;
 
@@ -126,6 +127,16 @@ impl Profiles {
 
     /// The shipped profiles alone.
     pub fn shipped() -> Result<Self, StoreError> {
+        /// What is shipped is the same as long as this process lives.
+        static READ: OnceLock<Profiles> = OnceLock::new();
+        if let Some(profiles) = READ.get() {
+            return Ok(profiles.clone());
+        }
+        let read = Self::read_shipped()?;
+        Ok(READ.get_or_init(|| read).clone())
+    }
+
+    fn read_shipped() -> Result<Self, StoreError> {
         let mut profiles = Self::default();
         for (path, text) in SHIPPED {
             let parsed = xml::parse(text, None, Reading::Strict)

@@ -14,12 +14,10 @@ use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
 use super::{Binding, Folders, StoreError, files};
 use crate::model::{MacAddr, ProfileName};
-use crate::netdev::Interface;
+use crate::netdev::{Interface, LONGEST_NAME};
 
 /// Version of the files' form.
 const VERSION: u32 = 1;
-/// What the kernel lets a name of an interface have.
-const LONGEST_NAME: usize = 15;
 /// What libvirt puts in the place of a MAC address' first byte, on the host's side of a tap.
 const HOST_SIDE: u8 = 0xfe;
 

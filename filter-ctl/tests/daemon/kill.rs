@@ -71,7 +71,11 @@ impl Moment {
                 strace
             }
         };
-        command.args(line.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(line.split_whitespace())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().expect("it can be started")
     }
 
@@ -178,7 +182,10 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
                 let line = round.line(operator, &mut rng);
                 // The command itself; a daemon that adopts what is there; a daemon that does the command's work.
                 let kind = rng.below(3);
-                let what = format!("round {rounds} (FILTER_CTL_SEED={seed}), {moment:?}, {}", ["", "adopting ", "by daemon "][kind].to_owned() + &line);
+                let what = format!(
+                    "round {rounds} (FILTER_CTL_SEED={seed}), {moment:?}, {}",
+                    ["", "adopting ", "by daemon "][kind].to_owned() + &line
+                );
                 let has_died = match kind {
                     0 => moment.kill(moment.start(operator, &line)),
                     1 => {
@@ -203,7 +210,10 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
                 assert_eq!(operator.port(PORT)["learned_mac"], "52:54:00:12:34:56", "{what}");
             }
         });
-        println!("killed {died:?} (commands, daemons that begin, daemons that work) of {rounds}; {sent:?}, {:?}", begun.elapsed());
+        println!(
+            "killed {died:?} (commands, daemons that begin, daemons that work) of {rounds}; {sent:?}, {:?}",
+            begun.elapsed()
+        );
         assert!(died.iter().all(|&died| died > 0), "{died:?}");
         assert!(sent.out > 100 && sent.to_vm > 100, "{sent:?}");
     });

@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use filter_common::{ABI_VERSION, Direction};
 use filter_tests::cli::with_operator;
+use filter_tests::foreign::detach_link;
 use filter_tests::net::{self, until};
 use filter_tests::scene::{ADDRESSES, PORT, Scene, datagram, spoofed_datagram};
 use rustix::process::Signal;
@@ -92,20 +94,17 @@ fn what_others_take_away_is_put_right_within_a_second() {
         let daemon = operator.daemon(&[]);
         operator.ok(&format!("attach {PORT} --profile generic-layer2 {ADDRESSES}"));
         let counters = operator.counts(PORT);
-        let links = std::fs::read_dir(operator.pins()).expect("it is there").flatten();
-        let links = links.map(|version| version.path().join("links")).find(|links| links.is_dir());
-        let links = links.expect("the port has links");
+        let links = operator.pins().join(format!("v{ABI_VERSION}/links"));
         let begun = Instant::now();
-        for link in std::fs::read_dir(&links).expect("it is there").flatten() {
-            // The pin is all that holds it.
-            std::fs::remove_file(link.path()).expect("it can be removed");
+        for direction in Direction::ALL {
+            detach_link(&links.join(format!("{}_{direction}", net::ifindex(PORT)))).expect("it is a link");
         }
         assert_eq!(operator.port(PORT)["status"], "not-filtered");
         until("it is filtered again", || operator.port(PORT)["status"] == "active");
         let took = begun.elapsed();
         // A second, and what looking takes on a machine that has other things to do.
         assert!(took < Duration::from_secs(3), "{took:?}");
-        daemon.says(&["not as it should be", PORT, "link-missing"]);
+        daemon.says(&["not as it should be", PORT, "link-detached"]);
         daemon.says(&["put right", PORT]);
         scene.guest.send(&spoofed_datagram(1));
         scene.guest.send(&datagram(2));

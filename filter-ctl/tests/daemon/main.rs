@@ -4,6 +4,7 @@ mod access;
 mod interface;
 mod kill;
 mod life;
+mod pins;
 mod standing;
 mod thousand;
 

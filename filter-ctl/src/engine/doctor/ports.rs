@@ -194,7 +194,7 @@ fn stack(
         let (place, name) = ("xdp".to_owned(), String::new());
         programs.push(StackProgram { place, id: Some(id), name, ours: false, may_pass_us: true });
     }
-    let hook = datapath.on_hook(&view.port, direction)?;
+    let hook = datapath.hooks().programs(&view.port, direction)?;
     let ours = hook.iter().position(|program| program.ours).unwrap_or(hook.len());
     for (position, program) in hook.into_iter().enumerate() {
         programs.push(StackProgram {

@@ -1,0 +1,136 @@
+//! Links that this process holds besides their pins, if it stays.
+//!
+//! A pinned link is in force as long as somebody holds it. Where the file system of the pins is unmounted, or somebody removes
+//! them, ports would not be filtered any more. A process that stays holds the links as well: nothing changes at the ports, and
+//! as soon as there is a place for pins again all is pinned as it was: the maps, which are held, too, and links. Programs are
+//! loaded anew and given to the links.
+//!
+//! Who detaches a port lets its links go first. Only this process does while it runs: it has the lock.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use aya::maps::MapData;
+use aya::programs::links::{FdLink, PinnedLink};
+use filter_common::{Direction, maps};
+
+use super::identity::{Build, Identity};
+use super::pins::{self, Pins};
+use super::{DatapathError, LogLevel};
+
+static HELD: OnceLock<Held> = OnceLock::new();
+
+/// A link.
+#[derive(Debug)]
+struct Link {
+    /// It is in force as long as this is here.
+    _stays: FdLink,
+    /// The same, to be pinned: what cannot be pinned is closed.
+    spare: Option<FdLink>,
+}
+
+/// The links that are held, by interface and direction.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    links: Mutex<BTreeMap<(u32, usize), Link>>,
+    /// All maps, as they are pinned beside them.
+    maps: Mutex<Vec<(&'static str, MapData)>>,
+}
+
+/// Holds all links from now on, as long as this process lives.
+pub(super) fn begin() {
+    HELD.get_or_init(Held::default);
+}
+
+/// Those that are held, if this process holds any.
+pub(super) fn held() -> Option<&'static Held> {
+    HELD.get()
+}
+
+impl Held {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<(u32, usize), Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn maps(&self) -> MutexGuard<'_, Vec<(&'static str, MapData)>> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.links().is_empty()
+    }
+
+    /// Holds what is pinned, unless that was done before.
+    pub(super) fn find(&self, pins: &Pins) -> Result<(), DatapathError> {
+        if !self.is_empty() {
+            return Ok(());
+        }
+        let open = |name| {
+            let path = pins.map(name);
+            let map = MapData::from_pin(&path)
+                .map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
+            Ok((name, map))
+        };
+        *self.maps() = maps::ALL.into_iter().map(open).collect::<Result<_, DatapathError>>()?;
+        for ifindex in pins.linked() {
+            Direction::ALL.into_iter().for_each(|direction| self.hold(pins, ifindex, direction));
+        }
+        Ok(())
+    }
+
+    /// Holds what is pinned as a port's link, if that is one, in the place of what is held of it.
+    pub(super) fn hold(&self, pins: &Pins, ifindex: u32, direction: Direction) {
+        let open = || Some(FdLink::from(PinnedLink::from_pin(pins.link(ifindex, direction)).ok()?));
+        if let Some(stays) = open() {
+            self.links().insert((ifindex, direction.index()), Link { _stays: stays, spare: open() });
+        }
+    }
+
+    /// Lets a port's link go: then it is in force only as long as its pin is there.
+    pub(super) fn let_go(&self, ifindex: u32, direction: Direction) {
+        self.links().remove(&(ifindex, direction.index()));
+    }
+
+    /// Pins a port's link that is held, where nothing is pinned.
+    pub(super) fn pin(&self, pins: &Pins, ifindex: u32, direction: Direction) {
+        let pin = pins.link(ifindex, direction);
+        let free = matches!(pin.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
+        if !free {
+            return;
+        }
+        let mut links = self.links();
+        let link = links.get_mut(&(ifindex, direction.index()));
+        let Some(spare) = link.and_then(|link| link.spare.take()) else { return };
+        drop(links);
+        if spare.pin(&pin).is_ok() {
+            self.hold(pins, ifindex, direction);
+        }
+    }
+
+    /// Pins all there is again, where nothing is pinned any more: maps, programs of this build, and links. Says whether
+    /// there was anything.
+    pub(super) fn restore(&self, pins: &Pins) -> Result<bool, DatapathError> {
+        let links: Vec<(u32, usize)> = self.links().keys().copied().collect();
+        if links.is_empty() {
+            return Ok(false);
+        }
+        pins.install(|unfinished| {
+            for (name, map) in self.maps().iter() {
+                let path = unfinished.map(name);
+                map.pin(&path).map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
+            }
+            let identity = Identity { build: Build::own(), secret: super::secret()?, log: LogLevel::Off };
+            let mut object = super::load(&identity, Some(unfinished))?;
+            super::pin_programs(&mut object, &unfinished.programs())?;
+            identity.write(&unfinished.programs())?;
+            // Whoever comes next gives the links these programs.
+            pins::create_dir(&unfinished.incoming())
+        })?;
+        for (ifindex, way) in links {
+            let direction = Direction::ALL.into_iter().find(|direction| direction.index() == way);
+            direction.into_iter().for_each(|direction| self.pin(pins, ifindex, direction));
+        }
+        Ok(true)
+    }
+}

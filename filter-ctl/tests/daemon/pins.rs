@@ -1,0 +1,86 @@
+//! Pins that go: the daemon holds what was pinned, so ports stay filtered, and all is pinned again.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use filter_common::{ABI_VERSION, Direction};
+use filter_tests::cli::{Operator, with_operator};
+use filter_tests::flood::{attach, connection, while_flooded};
+use filter_tests::net::{self, until};
+use filter_tests::scene::{PORT, Scene};
+
+use super::FILTER_CTL;
+
+fn links(operator: &Operator) -> Vec<std::path::PathBuf> {
+    let folder = operator.pins().join(format!("v{ABI_VERSION}/links"));
+    Direction::ALL.map(|direction| folder.join(format!("{}_{direction}", net::ifindex(PORT)))).to_vec()
+}
+
+/// Does `harm` under a flood, and expects that the daemon puts all right and nothing else happens.
+fn harmed(operator: &Operator, harm: impl FnOnce()) {
+    let scene = Scene::new();
+    let daemon = operator.daemon(&[]);
+    attach(operator, &scene);
+    let known = connection(operator);
+    let learned = operator.port(PORT)["learned_mac"].clone();
+    let sent = while_flooded(operator, &scene, |flood| {
+        harm();
+        daemon.says(&["not as it should be", PORT, "link-missing"]);
+        daemon.says(&["put right", PORT]);
+        flood.goes_on("after the pins were gone");
+        until("the port is shown as filtered", || operator.port(PORT)["status"] == "active");
+        operator.ok(&format!("attach {PORT} --profile live"));
+        flood.goes_on("after it was attached again");
+        assert_eq!(operator.run("doctor").code, 0, "{}", operator.run("doctor").stdout);
+    });
+    assert!(sent.out > 100 && sent.to_vm > 100, "{sent:?}");
+    assert_eq!((connection(operator), &operator.port(PORT)["learned_mac"]), (known, &learned));
+    assert!(links(operator).iter().all(|link| link.exists()));
+    // It is held no longer than it should be.
+    operator.ok(&format!("detach {PORT}"));
+    until("nothing runs on the port", || {
+        let hooks = Command::new("bpftool").args(["net", "show", "dev", PORT]).output();
+        hooks.is_ok_and(|hooks| !String::from_utf8_lossy(&hooks.stdout).contains("filter_vm"))
+    });
+    drop(daemon);
+}
+
+#[test]
+fn a_port_whose_pins_are_removed_stays_filtered() {
+    with_operator(FILTER_CTL, "pins_removed", |operator| {
+        harmed(operator, || {
+            links(operator).iter().for_each(|link| fs::remove_file(link).expect("it is there"))
+        });
+    });
+}
+
+/// A BPF file system that is unmounted when the value is gone.
+struct Mounted<'a>(&'a Path);
+
+impl<'a> Mounted<'a> {
+    fn new(folder: &'a Path) -> Self {
+        fs::create_dir_all(folder).expect("there is a BPF file system");
+        let done = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(folder).status();
+        assert!(done.is_ok_and(|done| done.success()), "mount");
+        Self(folder)
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn ports_stay_filtered_while_the_bpf_file_system_is_unmounted() {
+    with_operator(FILTER_CTL, "pins_unmounted", |operator| {
+        // What is below it is one, too: there all is pinned again.
+        let mounted = Mounted::new(operator.pins());
+        harmed(operator, || {
+            drop(mounted);
+            assert!(!operator.pins().join(format!("v{ABI_VERSION}")).exists(), "all pins are gone");
+        });
+    });
+}
