@@ -10,7 +10,9 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
+use sha2::{Digest as _, Sha256};
 
 use super::{Binding, Folders, StoreError, files};
 use crate::model::{MacAddr, ProfileName};
@@ -113,11 +115,27 @@ pub struct Standing {
     pub binding: Binding,
 }
 
+/// Its file.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct File {
     version: u32,
-    #[serde(flatten)]
-    standing: Standing,
+    /// Of the binding, as it is written with its fields in the order of their names.
+    sum: String,
+    binding: Value,
+}
+
+impl File {
+    fn new(standing: &Standing) -> serde_json::Result<Self> {
+        let binding = serde_json::to_value(standing)?;
+        Ok(Self { version: VERSION, sum: sum(&binding), binding })
+    }
+}
+
+/// The first half of the SHA-256 of a value's text, in which fields have the order of their names.
+fn sum(value: &Value) -> String {
+    let text = value.to_string();
+    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Standing {
@@ -147,8 +165,8 @@ impl Standing {
     /// Keeps it, in the place of one of the same name.
     pub fn save(&self, folders: &Folders) -> Result<(), StoreError> {
         let path = path(folders, &self.name);
-        let file = File { version: VERSION, standing: self.clone() };
-        let text = serde_json::to_vec_pretty(&file).map_err(|error| StoreError::io(&path, error))?;
+        let text = File::new(self).and_then(|file| serde_json::to_vec_pretty(&file));
+        let text = text.map_err(|error| StoreError::io(&path, error))?;
         files::write(&path, &text)
     }
 
@@ -188,11 +206,16 @@ fn read(path: &std::path::Path) -> Result<Standing, StoreError> {
     if file.version != VERSION {
         return Err(damaged(format!("found version {}, expected {VERSION}", file.version)));
     }
-    let named = path.file_stem().and_then(|stem| stem.to_str());
-    if named != Some(file.standing.name.as_str()) {
-        return Err(damaged(format!("found the name `{}` in it", file.standing.name)));
+    if file.sum != sum(&file.binding) {
+        return Err(damaged("its checksum is another's: it was changed, by a disk or by hand".to_owned()));
     }
-    Ok(file.standing)
+    let standing: Standing =
+        serde_json::from_value(file.binding).map_err(|error| damaged(error.to_string()))?;
+    let named = path.file_stem().and_then(|stem| stem.to_str());
+    if named != Some(standing.name.as_str()) {
+        return Err(damaged(format!("found the name `{}` in it", standing.name)));
+    }
+    Ok(standing)
 }
 
 #[cfg(test)]
@@ -273,14 +296,22 @@ mod tests {
         assert_eq!(Standing::load_all(&folders).expect("none is no error").0, []);
         let one = standing("one", Selector { pattern: Some("vnet*".to_owned()), ..Selector::default() });
         let two = standing("two", Selector { port: Some("tap0".to_owned()), ..Selector::default() });
+        let three = standing("three", Selector { pattern: Some("tap*".to_owned()), ..Selector::default() });
         one.save(&folders).expect("there is room");
         two.save(&folders).expect("there is room");
         fs::write(path(&folders, "cut"), b"{\"version\": 1, \"na").expect("there is room");
         fs::write(path(&folders, "other"), fs::read(path(&folders, "one")).expect("it is there"))
             .expect("there is room");
+        // A letter of it is another: it is good JSON all the same.
+        let text = fs::read_to_string(path(&folders, "one")).expect("it is there");
+        three.save(&folders).expect("there is room");
+        let of_three = fs::read_to_string(path(&folders, "three")).expect("it is there");
+        assert!(of_three.contains("\"tap*\"") && text != of_three);
+        fs::write(path(&folders, "three"), of_three.replace("\"tap*\"", "\"tbp*\"")).expect("there is room");
         let (all, damaged) = Standing::load_all(&folders).expect("it can be read");
         assert_eq!(all, [one, two]);
-        assert_eq!(damaged.len(), 2, "{damaged:?}");
+        assert_eq!(damaged.len(), 3, "{damaged:?}");
+        assert!(damaged.iter().any(|error| error.to_string().contains("checksum")), "{damaged:?}");
         let name = |text: &str| text.parse::<ProfileName>().expect("it is a name");
         assert!(Standing::remove(&folders, &name("cut")).expect("it goes"));
         assert!(!Standing::remove(&folders, &name("cut")).expect("it is no error"));
