@@ -33,7 +33,7 @@ struct Link {
 /// The links that are held, by interface and direction.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    links: Mutex<BTreeMap<(u32, usize), Link>>,
+    links: Mutex<BTreeMap<(u32, Direction), Link>>,
     /// All maps, as they are pinned beside them.
     maps: Mutex<Vec<(&'static str, MapData)>>,
 }
@@ -49,7 +49,7 @@ pub(super) fn held() -> Option<&'static Held> {
 }
 
 impl Held {
-    fn links(&self) -> MutexGuard<'_, BTreeMap<(u32, usize), Link>> {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<(u32, Direction), Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,7 +74,9 @@ impl Held {
         };
         *self.maps() = maps::ALL.into_iter().map(open).collect::<Result<_, DatapathError>>()?;
         for ifindex in pins.linked() {
-            Direction::ALL.into_iter().for_each(|direction| self.hold(pins, ifindex, direction));
+            for direction in Direction::ALL {
+                self.hold(pins, ifindex, direction);
+            }
         }
         Ok(())
     }
@@ -83,13 +85,13 @@ impl Held {
     pub(super) fn hold(&self, pins: &Pins, ifindex: u32, direction: Direction) {
         let open = || Some(FdLink::from(PinnedLink::from_pin(pins.link(ifindex, direction)).ok()?));
         if let Some(stays) = open() {
-            self.links().insert((ifindex, direction.index()), Link { _stays: stays, spare: open() });
+            self.links().insert((ifindex, direction), Link { _stays: stays, spare: open() });
         }
     }
 
     /// Lets a port's link go: then it is in force only as long as its pin is there.
     pub(super) fn let_go(&self, ifindex: u32, direction: Direction) {
-        self.links().remove(&(ifindex, direction.index()));
+        self.links().remove(&(ifindex, direction));
     }
 
     /// Pins a port's link that is held, where nothing is pinned.
@@ -100,7 +102,7 @@ impl Held {
             return;
         }
         let mut links = self.links();
-        let link = links.get_mut(&(ifindex, direction.index()));
+        let link = links.get_mut(&(ifindex, direction));
         let Some(spare) = link.and_then(|link| link.spare.take()) else { return };
         drop(links);
         if spare.pin(&pin).is_ok() {
@@ -111,7 +113,7 @@ impl Held {
     /// Pins all there is again, where nothing is pinned any more: maps, programs of this build, and links. Says whether
     /// there was anything.
     pub(super) fn restore(&self, pins: &Pins) -> Result<bool, DatapathError> {
-        let links: Vec<(u32, usize)> = self.links().keys().copied().collect();
+        let links: Vec<(u32, Direction)> = self.links().keys().copied().collect();
         if links.is_empty() {
             return Ok(false);
         }
@@ -127,9 +129,8 @@ impl Held {
             // Whoever comes next gives the links these programs.
             pins::create_dir(&unfinished.incoming())
         })?;
-        for (ifindex, way) in links {
-            let direction = Direction::ALL.into_iter().find(|direction| direction.index() == way);
-            direction.into_iter().for_each(|direction| self.pin(pins, ifindex, direction));
+        for (ifindex, direction) in links {
+            self.pin(pins, ifindex, direction);
         }
         Ok(true)
     }
