@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use filter_tests::cli::{Operator, with_operator};
 use filter_tests::flood::{attach, connection, gone_back, profile, while_flooded};
 use filter_tests::generate::Rng;
-use filter_tests::net::{self, until};
+use filter_tests::net::{self, Wire, until};
 use filter_tests::not_run::not_run;
 use filter_tests::scene::{PORT, Scene};
 use rustix::process::{Pid, Signal};
@@ -166,13 +166,13 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
         let seed = std::env::var("FILTER_CTL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
         let mut rng = Rng::new(seed);
         let scene = Scene::new();
-        let _other = net::tap(OTHER);
+        let mut other = net::tap(OTHER);
         attach(operator, &scene);
         operator.ok("set create friends --type address");
         operator.ok("timeouts set udp=99");
         let known = connection(operator);
         let begun = Instant::now();
-        let (mut died, mut rounds, mut round) = ([0, 0, 0], 0, Round::default());
+        let (mut died, mut rounds, mut round) = ([0; 4], 0, Round::default());
         let sent = while_flooded(operator, &scene, |flood| {
             let mut counts = operator.counts(PORT);
             while died.iter().sum::<usize>() < kills() {
@@ -180,11 +180,11 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
                 assert!(rounds < 20 * kills(), "hardly anything dies: {died:?} in {rounds}");
                 let moment = Moment::random(&mut rng);
                 let line = round.line(operator, &mut rng);
-                // The command itself; a daemon that adopts what is there; a daemon that does the command's work.
-                let kind = rng.below(3);
+                // The command itself; a daemon that adopts what is there; a daemon that does the command's work; the tap.
+                let kind = rng.below(4);
                 let what = format!(
                     "round {rounds} (FILTER_CTL_SEED={seed}), {moment:?}, {}",
-                    ["", "adopting ", "by daemon "][kind].to_owned() + &line
+                    ["", "adopting ", "by daemon ", "without its tap "][kind].to_owned() + &line
                 );
                 let has_died = match kind {
                     0 => moment.kill(moment.start(operator, &line)),
@@ -192,7 +192,11 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
                         operator.run(&line);
                         adopting(operator, moment)
                     }
-                    _ => working(operator, moment, &line),
+                    2 => working(operator, moment, &line),
+                    _ => {
+                        other = vanishing(operator, moment, other);
+                        true
+                    }
                 };
                 flood.goes_on(&what);
                 if !has_died {
@@ -211,12 +215,31 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
             }
         });
         println!(
-            "killed {died:?} (commands, daemons that begin, daemons that work) of {rounds}; {sent:?}, {:?}",
+            "killed {died:?} (commands, daemons that begin, daemons that work, taps) of {rounds}; {sent:?}, {:?}",
             begun.elapsed()
         );
         assert!(died.iter().all(|&died| died > 0), "{died:?}");
         assert!(sent.out > 100 && sent.to_vm > 100, "{sent:?}");
     });
+}
+
+/// A tap vanishes while it is attached, and another of its name comes. Nothing is known of that one: it is not filtered, and
+/// shown so.
+fn vanishing(operator: &Operator, moment: Moment, tap: Wire) -> Wire {
+    let line = format!("attach {OTHER} --profile live");
+    let after = match moment {
+        Moment::After(time) => time,
+        Moment::Call(_, number) => Duration::from_micros(200 * number as u64),
+    };
+    let mut command = Moment::After(after).start(operator, &line);
+    std::thread::sleep(after);
+    drop(tap);
+    command.wait().expect("it is our child");
+    let tap = net::tap(OTHER);
+    // A change of anything forgets what is gone.
+    operator.ok(&format!("attach {PORT} --profile live"));
+    assert_eq!(status(operator, OTHER), None, "another tap's state is not its own");
+    tap
 }
 
 /// A daemon dies while it begins; or somewhat later, then it has begun.
