@@ -285,6 +285,13 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Say what happens, as it happens, until interrupted: changes, ports that come and go, what was found and put right. Needs
+    /// the daemon.
+    Events {
+        /// End after so many events.
+        #[arg(short = 'n', long, value_name = "COUNT")]
+        count: Option<u64>,
+    },
     /// Look at the daemon's configuration.
     Config {
         /// What is done.

@@ -1,6 +1,7 @@
-//! `daemon` and `config`.
+//! `daemon`, `events` and `config`.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -8,6 +9,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::daemon::{self, Config};
+use crate::service::Event;
 use crate::service::failure::{Failure, INVALID};
 
 /// What is done with the configuration.
@@ -33,6 +35,23 @@ impl Context {
             log.init();
         }
         daemon::run(&self.folders, named, config)
+    }
+
+    pub(super) fn events(&self, count: Option<u64>) -> Result<(), Failure> {
+        let mut left = count;
+        self.client.monitor(|event| {
+            let Event { time, kind, port, generation, detail } = &event;
+            let printed = self.print(&event, || {
+                let about = port.clone().or(generation.map(|number| number.to_string()));
+                format!("{time}  {:<12}  {:<15}  {detail}\n", kind.name(), about.unwrap_or_default())
+            });
+            left = left.map(|left| left.saturating_sub(1));
+            if printed.is_err() || left == Some(0) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
     }
 
     pub(super) fn config(&self, command: ConfigCommand) -> Result<(), Failure> {

@@ -108,6 +108,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Unbind { name, detach } => context.unbind(&name, detach),
         Command::Bindings => context.list_standing(),
         Command::Daemon { config } => context.daemon(config.as_deref()),
+        Command::Events { count } => context.events(count),
         Command::Config { command } => context.config(command),
         Command::BindingCreate { file, reading, port } => {
             context.binding_create(&file, reading.reading(), port)

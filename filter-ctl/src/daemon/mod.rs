@@ -27,7 +27,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::datapath::{self, UpgradeOptions};
 use crate::engine::{self, Drift, Repaired, Settled};
 use crate::service::failure::{CONFLICT, Failure, INVALID, KERNEL};
-use crate::service::{Host, Order, Rights, Service, serve, socket_path};
+use crate::service::{Event, EventKind, Host, Order, Rights, Service, serve, socket_path};
 use crate::store::{Folders, Lock};
 
 pub use config::{Config, ConfigError};
@@ -182,7 +182,11 @@ async fn adopt(host: &Arc<Host>) {
     let host = Arc::clone(host);
     let work = move || {
         let service = Service::new(&host, Order::default());
-        let replaced = service.engine()?.upgrade(UpgradeOptions::default());
+        let mut engine = service.engine()?;
+        let replaced = engine.upgrade(UpgradeOptions::default());
+        if let Ok(generation) = engine.generation() {
+            host.changed(generation, "");
+        }
         replaced.map_err(|error| service.failure(&error))
     };
     match tokio::task::spawn_blocking(work).await {
@@ -231,7 +235,7 @@ async fn settle(host: &Arc<Host>, since: Option<Instant>) {
             return Ok(());
         }
         let settled = service.engine()?.settle().map_err(fail)?;
-        report(&service, settled, since);
+        report(&host, settled, since);
         Ok::<(), Failure>(())
     };
     match tokio::task::spawn_blocking(work).await {
@@ -241,17 +245,20 @@ async fn settle(host: &Arc<Host>, since: Option<Instant>) {
     }
 }
 
-fn report(service: &Service<'_>, settled: Settled, since: Option<Instant>) {
+fn report(host: &Host, settled: Settled, since: Option<Instant>) {
     let took = since.map(|since| since.elapsed().as_micros() as u64);
     for (standing, attached) in settled.attached {
         let port = attached.port;
+        host.tell(Event::now(EventKind::Filtered, Some(&port), format!("standing binding {standing}")));
         tracing::info!(%port, %standing, was_up = attached.was_up, microseconds = took, "port appeared, and is filtered");
     }
     for (port, error) in settled.failed {
-        let error = service.failure(&error).message;
+        let error = Failure::engine(&error, host.folders(), None).message;
         tracing::error!(%port, %error, "port appeared, and is NOT FILTERED");
+        host.tell(Event::now(EventKind::NotFiltered, Some(&port), error));
     }
     for port in settled.gone {
+        host.tell(Event::now(EventKind::Gone, Some(&port), ""));
         tracing::info!(%port, "port is gone");
     }
 }
@@ -298,6 +305,12 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
         let Drift { port, kind, direction, detail, .. } = drift;
         let direction = direction.as_deref().unwrap_or_default();
         tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
+        let told = [kind.name(), direction, detail].join(" ");
+        host.tell(Event::now(
+            EventKind::Drift,
+            Some(port).filter(|port| !port.is_empty()).map(String::as_str),
+            told,
+        ));
     }
     let is_new = |drift: &Drift| before.failure.is_some() || !before.drift.contains(drift);
     if !(repair && wrong.iter().any(|drift| drift.kind.is_repairable() && is_new(drift))) {
@@ -309,6 +322,7 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
             let failure = fail(error).message;
             if before.failure.as_ref() != Some(&failure) {
                 tracing::error!(error = %failure, "nothing could be put right; it is tried again");
+                host.tell(Event::now(EventKind::NotRepaired, None, failure.as_str()));
             }
             return Ok(Told { drift: wrong, failure: Some(failure) });
         }
@@ -317,8 +331,10 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
         let mended: Vec<&str> = mended.iter().map(|kind| kind.name()).collect();
         if left.is_empty() {
             tracing::warn!(%port, mended = mended.join(","), "put right");
+            host.tell(Event::now(EventKind::Repaired, Some(&port), mended.join(" ")));
         } else {
             tracing::error!(%port, error = %left, "could not be put right");
+            host.tell(Event::now(EventKind::NotRepaired, Some(&port), left));
         }
     }
     Ok(Told { drift: look().map_err(fail)?, failure: None })

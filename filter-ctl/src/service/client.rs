@@ -6,13 +6,14 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::failure::{Failure, KERNEL};
-use super::{Access, Host, Method, Order, Outcome, Progress, Service, wire};
+use super::failure::{Failure, KERNEL, NOT_FOUND};
+use super::{Access, Event, Host, Method, Order, Outcome, Progress, Service, wire};
 use crate::store::{Folders, Lock, StoreError};
 
 /// Between two attempts to get the lock, or to find the daemon that has it.
@@ -96,6 +97,14 @@ impl Client {
     fn busy(&self) -> Failure {
         let (path, seconds) = (self.folders.run.join("lock"), self.wait.unwrap_or_default().as_secs());
         Failure::engine(&StoreError::Busy { path, seconds }.into(), &self.folders, None)
+    }
+
+    /// Has the daemon tell what happens, and gives it to `each`, until that has enough.
+    pub fn monitor(&self, each: impl FnMut(Event) -> ControlFlow<()>) -> Result<(), Failure> {
+        let socket = self.daemon()?.ok_or_else(|| {
+            Failure::new(NOT_FOUND, "no daemon runs, and nobody else knows what happens: `filter-ctl daemon`")
+        })?;
+        wire::monitor_at(socket, each)
     }
 
     /// Whether a daemon runs.

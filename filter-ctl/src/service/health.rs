@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use super::{Access, Method, Service};
+use super::{Access, Event, EventKind, Method, Service};
 use crate::datapath::{Builds, LogLevel, Replaced, UpgradeOptions};
 use crate::engine::{self, Diagnosis, Repaired};
 
@@ -108,6 +108,9 @@ impl Method for Upgrade {
     fn carry_out(self, service: &Service) -> Result<Upgraded, Failure> {
         let options = UpgradeOptions { log: self.kernel_log, again: self.again };
         let replaced = service.engine()?.upgrade(options).map_err(|error| service.failure(&error))?;
+        if let Some(Replaced { now, ports, .. }) = replaced.as_ref().filter(|it| it.replaced) {
+            service.tell(Event::now(EventKind::Upgraded, None, format!("{now} on {ports} ports")));
+        }
         Ok(Upgraded { replaced })
     }
 }

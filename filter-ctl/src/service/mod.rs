@@ -10,6 +10,7 @@ mod access;
 mod client;
 mod document;
 mod domain;
+mod events;
 pub mod failure;
 mod flows;
 mod health;
@@ -32,12 +33,14 @@ use crate::datapath::LoadOptions;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Author, Folders, Lock, Profiles, Sets};
 use crate::xml;
+use events::Events;
 use failure::Failure;
 
 pub use access::{Access, Rights};
 pub use client::{Client, socket_path};
 pub use document::Document;
 pub use domain::{AttachDomain, CheckDomain, CheckedDomain, ReattachDomain, ReleaseDomain, VerifyDomain};
+pub use events::{Event, EventKind};
 pub use flows::{CutFlows, ExportFlows, File, FlowsCut, ImportFlows, ListFlows, ListedFlows, SummarizeFlows};
 pub use health::{Diagnose, GetBuilds, KnownBuilds, Repair, RepairedPorts, Upgrade, Upgraded};
 pub use history::{DiffProfiles, GetLogEntry, ListLog, RestoreProfile, RollBack};
@@ -56,7 +59,7 @@ pub use sets::{
 };
 pub use standing::{Bind, Bound, FailedPort, ListStanding, ListedStanding, Unbind, Unbound};
 pub use timeouts::{GetTimeouts, ResetTimeouts, SetTimeouts, TimeoutValues};
-pub use wire::{INTERFACE, serve};
+pub use wire::{INTERFACE, MONITOR, serve};
 
 /// What all requests work on.
 #[derive(Debug)]
@@ -68,18 +71,30 @@ pub struct Host {
     keep: u64,
     /// One piece of work at a time.
     turn: Mutex<()>,
+    /// What happens, for those who listen.
+    events: Events,
 }
 
 impl Host {
     /// With these folders, under a lock that is held already, or is taken when there is something to change. The journal
     /// keeps so many changes.
     pub fn new(folders: Folders, lock: Option<Lock>, keep: u64) -> Self {
-        Self { folders, lock, keep, turn: Mutex::new(()) }
+        Self { folders, lock, keep, turn: Mutex::new(()), events: Events::default() }
     }
 
     /// Where everything is.
     pub fn folders(&self) -> &Folders {
         &self.folders
+    }
+
+    /// Tells those who listen of something that happens.
+    pub fn tell(&self, event: Event) {
+        self.events.tell(event);
+    }
+
+    /// Tells them of a change, if this is another generation than was known before; who made it is said in a few words.
+    pub fn changed(&self, generation: u64, by: &str) {
+        self.events.changed(generation, by);
     }
 }
 
@@ -168,6 +183,11 @@ impl<'a> Service<'a> {
         (self.progress)(done, total);
     }
 
+    /// Tells those who listen to the host.
+    fn tell(&self, event: Event) {
+        self.host.tell(event);
+    }
+
     /// What has to be known besides what the request came to, when it was carried out.
     pub fn outcome(self) -> Outcome {
         self.outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -185,7 +205,7 @@ impl<'a> Service<'a> {
 
     /// The same, with what loads the classifiers if they are not loaded.
     pub fn engine_with(&self, options: LoadOptions) -> Result<Working<'_>, Failure> {
-        let Host { folders, lock, keep, turn } = self.host;
+        let Host { folders, lock, keep, turn, .. } = self.host;
         // A panic of somebody before has left nothing in memory that would be used again.
         let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let open = || {

@@ -6,6 +6,7 @@
 //! was begun is finished, whether anybody waits for it or not.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use zlink::connection::socket::{ReadHalf as _, Socket, WriteHalf as _};
@@ -23,7 +25,7 @@ use zlink::{Call, Reply};
 
 use super::failure::{Failure, KERNEL};
 use super::method::{METHODS, Methods};
-use super::{Access, Host, Method, Order, Outcome, Rights, Service};
+use super::{Access, Event, Host, Method, Order, Outcome, Rights, Service};
 use crate::store::Author;
 
 /// The interface's name.
@@ -48,6 +50,8 @@ error PermissionDenied ()
 error ExpectedMore ()
 ";
 
+/// The method that tells what happens, as long as its caller stays.
+pub const MONITOR: &str = "Monitor";
 /// A parameter of all methods that change something: nothing is changed unless this is the number of the last change.
 const IF_GENERATION: &str = "if_generation";
 /// What their replies have besides: the number of the last change, and what was found damaged in the journal.
@@ -262,6 +266,8 @@ async fn answer(
     let goes_on = more && matches!(called, Called::Method(method) if method.repeats);
     loop {
         let outcome = match called {
+            Called::Monitor if more => return monitor(wire, host).await,
+            Called::Monitor => Err(Error::ExpectedMore {}),
             Called::About(about) => about(&call.parameters),
             Called::Method(method) => carry_out(host, method, call.parameters.clone(), peer).await,
         };
@@ -285,9 +291,33 @@ async fn answer(
     }
 }
 
+/// Tells a peer what happens, until it goes away or sends anything, or is too slow to be told.
+async fn monitor(wire: &mut Wire, host: &Host) -> zlink::Result<()> {
+    let mut events = host.events.listen();
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => event,
+                Err(RecvError::Lagged(count)) => Event::missed(count),
+                Err(RecvError::Closed) => return Err(zlink::Error::UnexpectedEof),
+            },
+            sent = wire.read.receive_call::<RawCall>() => {
+                return sent.and(Err(zlink::Error::UnexpectedEof));
+            }
+        };
+        let reply = Reply::new(Some(json!({ "event": event }))).set_continues(Some(true));
+        match timeout(PATIENCE, wire.send(&reply)).await {
+            Ok(sent) => sent?,
+            Err(_) => return Err(zlink::Error::UnexpectedEof),
+        }
+    }
+}
+
 /// What a name in a call leads to.
 #[derive(Clone, Copy)]
 enum Called {
+    /// It goes on as long as its caller stays.
+    Monitor,
     About(fn(&Value) -> Result<Value, Error>),
     Method(&'static Methods),
 }
@@ -302,6 +332,8 @@ fn called(peer: Peer, name: &str) -> Result<Called, Error> {
             "GetInterfaceDescription" => Ok(Called::About(description)),
             _ => Err(Error::MethodNotFound { method: name.to_owned() }),
         },
+        // Whoever is connected may look.
+        INTERFACE if method == MONITOR => Ok(Called::Monitor),
         INTERFACE => {
             let Some(found) = METHODS.iter().find(|known| known.name == method) else {
                 return Err(Error::MethodNotFound { method: name.to_owned() });
@@ -352,6 +384,7 @@ async fn carry_out(
     // Without parameters there are none, which is an object, too.
     let mut parameters = if parameters.is_null() { json!({}) } else { parameters };
     let mut order = Order::default();
+    let mut by = String::new();
     if method.access == Access::Change {
         // Those are of all methods that change something.
         if let Some(fields) = parameters.as_object_mut() {
@@ -363,7 +396,9 @@ async fn carry_out(
                 },
             };
         }
-        order.author = Some(Author::new(peer.user, peer.process.unsigned_abs(), &command_of(peer, method)));
+        let command = command_of(peer, method);
+        by = command.join(" ");
+        order.author = Some(Author::new(peer.user, peer.process.unsigned_abs(), &command));
         tracing::info!(user = peer.user, process = peer.process, method = method.name, "called");
     }
     let work = move || {
@@ -372,6 +407,7 @@ async fn carry_out(
         let Outcome { generation, notes } = service.outcome();
         if let (Access::Change, Some(fields)) = (method.access, reply.as_object_mut()) {
             if let Some(generation) = generation {
+                host.changed(generation, &by);
                 fields.insert(GENERATION.to_owned(), json!(generation));
             }
             if !notes.is_empty() {
@@ -408,6 +444,39 @@ fn command_of(peer: Peer, method: &Methods) -> Vec<String> {
     words
 }
 
+/// Has the daemon behind a socket tell what happens, and gives it to `each`, until that has enough.
+pub fn monitor_at(socket: UnixStream, mut each: impl FnMut(Event) -> ControlFlow<()>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let fail = |error: zlink::Error| lost(&error.to_string());
+    runtime.block_on(async {
+        let mut wire = Wire::new(Connection::new(Stream::try_from(socket).map_err(fail)?));
+        let call = RawCall { method: format!("{INTERFACE}.{MONITOR}"), parameters: json!({}) };
+        let _ = wire.send(&Call::new(call).set_more(true)).await;
+        loop {
+            let event = match wire.read.receive_reply::<Told, Error>().await.map_err(fail)?.0 {
+                Ok(reply) => reply.into_parameters().map(|told| told.event),
+                Err(error) => return Err(failure(error)),
+            };
+            if event.is_none_or(|event| each(event).is_break()) {
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// What the daemon tells.
+#[derive(Debug, Deserialize)]
+struct Told {
+    event: Event,
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| lost(&error.to_string()))
+}
+
 /// Asks the daemon behind a socket, and waits for the answer, no longer than that if it is said.
 pub fn call<M: Method>(
     socket: UnixStream,
@@ -431,10 +500,7 @@ fn ask<M: Method>(
     if_generation: Option<u64>,
     wait: Option<Duration>,
 ) -> Result<Value, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| lost(&error.to_string()))?;
+    let runtime = runtime()?;
     let mut parameters = serde_json::to_value(method).map_err(|error| lost(&error.to_string()))?;
     if let (Some(expected), Some(fields)) = (if_generation, parameters.as_object_mut()) {
         fields.insert(IF_GENERATION.to_owned(), json!(expected));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use filter_ctl::service::METHODS;
+use filter_ctl::service::{METHODS, MONITOR};
 use filter_tests::cli::with_operator;
 use filter_tests::net;
 use filter_tests::varlink::Varlink;
@@ -185,6 +185,8 @@ fn each_method_does_what_the_description_says() {
         let mut known: Vec<String> = METHODS.iter().map(|method| method.name.to_owned()).collect();
         described.sort();
         known.sort();
+        // What goes on is asked for in a way of its own.
+        described.retain(|method| method != MONITOR);
         assert_eq!(described, known);
         let mut caller = Caller { varlink, called: Vec::new() };
         profiles(&mut caller);
