@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, KERNEL, NOT_FOUND};
-use super::{Access, Event, Host, Method, Order, Outcome, Progress, Service, wire};
+use super::wire::{self, Unanswered};
+use super::{Access, Event, Host, Method, Order, Outcome, Progress, Service};
 use crate::store::{Folders, Lock, StoreError};
 
 /// Between two attempts to get the lock, or to find the daemon that has it.
@@ -64,9 +65,18 @@ impl Client {
     pub fn call_with<M: Method>(&self, method: M, progress: Box<Progress>) -> Result<M::Reply, Failure> {
         let deadline = self.wait.map(|wait| Instant::now() + wait);
         let if_generation = self.if_generation.filter(|_| M::ACCESS == Access::Change);
+        let mut again = false;
         loop {
             if let Some(socket) = self.daemon()? {
-                let (reply, outcome) = wire::call(socket, &method, if_generation, self.wait)?;
+                let (reply, outcome) = match wire::call(socket, &method, if_generation, self.wait) {
+                    Ok(answered) => answered,
+                    // Who only looks may look again: at the next daemon, or without one.
+                    Err(Unanswered::Gone(_)) if M::ACCESS != Access::Change && !again => {
+                        again = true;
+                        continue;
+                    }
+                    Err(Unanswered::Failed(failure) | Unanswered::Gone(failure)) => return Err(failure),
+                };
                 self.outcome.replace(outcome);
                 return Ok(reply);
             }

@@ -477,13 +477,28 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| lost(&error.to_string()))
 }
 
+/// Why there is no reply.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// It failed.
+    Failed(Failure),
+    /// The daemon went away before it answered.
+    Gone(Failure),
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Asks the daemon behind a socket, and waits for the answer, no longer than that if it is said.
 pub fn call<M: Method>(
     socket: UnixStream,
     method: &M,
     if_generation: Option<u64>,
     wait: Option<Duration>,
-) -> Result<(M::Reply, Outcome), Failure> {
+) -> Result<(M::Reply, Outcome), Unanswered> {
     let mut value = ask(socket, method, if_generation, wait)?;
     let mut outcome = Outcome::default();
     if let (Access::Change, Some(fields)) = (M::ACCESS, value.as_object_mut()) {
@@ -499,7 +514,7 @@ fn ask<M: Method>(
     method: &M,
     if_generation: Option<u64>,
     wait: Option<Duration>,
-) -> Result<Value, Failure> {
+) -> Result<Value, Unanswered> {
     let runtime = runtime()?;
     let mut parameters = serde_json::to_value(method).map_err(|error| lost(&error.to_string()))?;
     if let (Some(expected), Some(fields)) = (if_generation, parameters.as_object_mut()) {
@@ -513,9 +528,9 @@ fn ask<M: Method>(
         let sent = wire.send(&call).await;
         match wire.read.receive_reply::<Value, Error>().await {
             Ok((Ok(reply), _)) => Ok(reply.into_parameters().unwrap_or(Value::Null)),
-            Ok((Err(error), _)) => Err(failure(error)),
-            Err(zlink::Error::VarlinkService(error)) => Err(unknown(&error.to_string())),
-            Err(error) => Err(fail(sent.err().unwrap_or(error))),
+            Ok((Err(error), _)) => Err(failure(error).into()),
+            Err(zlink::Error::VarlinkService(error)) => Err(unknown(&error.to_string()).into()),
+            Err(error) => Err(Unanswered::Gone(fail(sent.err().unwrap_or(error)))),
         }
     };
     runtime.block_on(async {
@@ -523,7 +538,7 @@ fn ask<M: Method>(
             None => asked.await,
             Some(wait) => timeout(wait, asked)
                 .await
-                .unwrap_or_else(|_| Err(lost(&format!("no answer within {} s", wait.as_secs())))),
+                .unwrap_or_else(|_| Err(lost(&format!("no answer within {} s", wait.as_secs())).into())),
         }
     })
 }

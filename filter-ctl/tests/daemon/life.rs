@@ -1,5 +1,6 @@
 //! How the daemon begins and ends: one at a time, and nothing changes in the kernel.
 
+use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,33 @@ fn there_is_one_daemon_and_commands_ask_it() {
         // Without it commands do their work themselves.
         assert_eq!(operator.port("vm0")["status"], "active");
         operator.ok("detach vm0");
+    });
+}
+
+#[test]
+fn who_only_looks_is_answered_also_when_the_daemon_goes_away() {
+    with_operator(FILTER_CTL, "life_goes_away", |operator| {
+        operator.ok("create-from no-vlan mine");
+        // A daemon that dies with the request in its hands.
+        let dying = || {
+            let _ = std::fs::remove_file(operator.socket());
+            let listener = UnixListener::bind(operator.socket()).expect("the folder is there");
+            thread::spawn(move || {
+                let peer = listener.accept().expect("somebody asks");
+                drop(listener);
+                drop(peer);
+            })
+        };
+        let daemon = dying();
+        let listed = operator.json("list");
+        assert!(listed.as_array().into_iter().flatten().any(|profile| profile["name"] == "mine"), "{listed}");
+        daemon.join().expect("it was asked");
+        // Nobody knows whether it was done, so it is not done again.
+        let daemon = dying();
+        let told = operator.run("destroy mine");
+        assert!(told.code == 1 && told.stderr.contains("whether it was done"), "{told:?}");
+        daemon.join().expect("it was asked");
+        operator.ok("destroy mine");
     });
 }
 
