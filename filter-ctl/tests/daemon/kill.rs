@@ -99,19 +99,23 @@ struct Round {
 }
 
 impl Round {
+    /// An update of the flood's profile: one rule is another.
+    fn update(&mut self, operator: &Operator) -> String {
+        self.number += 1;
+        let entry = format!(
+            "<FilterEntry name='more'><Action>DROP</Action><IPHeadersFilter><HdrProtocolID>tcp</HdrProtocolID>\
+             <HdrDestPortStart>{}</HdrDestPortStart></IPHeadersFilter></FilterEntry>",
+            self.number
+        );
+        format!("update {}", operator.file("live.xml", profile(&entry)))
+    }
+
     /// A command that changes something of the ports, the store or the programs.
     fn line(&mut self, operator: &Operator, rng: &mut Rng) -> String {
         self.number += 1;
         let number = self.number;
         match rng.below(10) {
-            0 | 1 => {
-                let entry = format!(
-                    "<FilterEntry name='more'><Action>DROP</Action><IPHeadersFilter><HdrProtocolID>tcp</HdrProtocolID>\
-                     <HdrDestPortStart>{}</HdrDestPortStart></IPHeadersFilter></FilterEntry>",
-                    1 + number
-                );
-                format!("update {}", operator.file("live.xml", profile(&entry)))
-            }
+            0 | 1 => self.update(operator),
             2 => format!("attach {PORT} --profile live"),
             3 | 4 => format!("attach {OTHER} --profile live"),
             5 => format!("detach {OTHER}"),
@@ -220,6 +224,48 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
         );
         assert!(died.iter().all(|&died| died > 0), "{died:?}");
         assert!(sent.out > 100 && sent.to_vm > 100, "{sent:?}");
+    });
+}
+
+/// An update dies before each of its writes in turn, also between its publication and the file that says so.
+#[test]
+fn an_update_that_dies_at_any_write_forgets_no_counter() {
+    const TEST: &str = "an_update_that_dies_at_any_write_forgets_no_counter";
+    with_operator(FILTER_CTL, "kill_writes", |operator| {
+        if Command::new("strace").arg("-V").output().is_err() {
+            return not_run(TEST, "no strace");
+        }
+        let scene = Scene::new();
+        attach(operator, &scene);
+        let mut round = Round::default();
+        let mut died = 0;
+        let sent = while_flooded(operator, &scene, |flood| {
+            let mut counts = operator.counts(PORT);
+            for calls in ["?rename,?renameat,renameat2", "fsync,fdatasync", "write,pwrite64"] {
+                for number in 1.. {
+                    let line = round.update(operator);
+                    let moment = Moment::Call(calls, number);
+                    if !moment.kill(moment.start(operator, &line)) {
+                        break;
+                    }
+                    died += 1;
+                    let what = format!("{moment:?}");
+                    for look in ["as it was left", "after the next command"] {
+                        let now = operator.counts(PORT);
+                        assert_eq!(gone_back(&counts, &now), [""; 0], "{what}, {look}");
+                        assert!(
+                            counts.0.keys().all(|rule| now.0.contains_key(rule)),
+                            "{what}, {look}: {now:?}"
+                        );
+                        counts = now;
+                        operator.ok(&format!("attach {PORT} --profile live"));
+                    }
+                    flood.goes_on(&what);
+                }
+            }
+        });
+        println!("{died} updates died; {sent:?}");
+        assert!(died >= 8, "{died}");
     });
 }
 
