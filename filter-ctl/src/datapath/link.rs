@@ -65,9 +65,6 @@ impl Datapath {
             }
             fs::remove_file(pin).map_err(|error| DatapathError::io(pin, error))?;
         }
-        if let Some((held, _)) = held {
-            held.let_go(ifindex, direction);
-        }
         self.hurry();
         let program = &mut self.programs[direction.index()];
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
@@ -77,7 +74,8 @@ impl Datapath {
             let link = FdLink::try_from(link).map_err(|error| fail(&error))?;
             link.pin(pin).map_err(|error| fail(&error))?;
         }
-        if let Some((held, pins)) = held::held().zip(self.pins.as_ref()) {
+        if let Some((held, pins)) = held {
+            // Only now: what was held before is in force until then.
             held.hold(pins, ifindex, direction);
         }
         if let Err(error) = self.verify(name, direction) {

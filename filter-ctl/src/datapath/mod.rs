@@ -249,10 +249,13 @@ impl Datapath {
 
     /// Interfaces that have a policy, with its record.
     pub fn published(&self) -> Vec<(u32, PortRecord)> {
+        self.records().collect()
+    }
+
+    fn records(&self) -> impl Iterator<Item = (u32, PortRecord)> {
         self.tables
             .published()
             .filter_map(|(ifindex, entry)| Some((ifindex, self.record(entry & slot::INDEX)?)))
-            .collect()
     }
 
     /// Whether an interface has a policy.

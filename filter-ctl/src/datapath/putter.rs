@@ -60,11 +60,7 @@ impl Datapath {
     /// Ports, by interface, whose flows are on their way from one table to another.
     pub fn moving(&self) -> Vec<u32> {
         let moves = |record: &PortRecord| record.flow_previous != 0 && record.ifindex != LOOPBACK;
-        let there = self.tables.published();
-        there
-            .filter(|&(_, entry)| self.record(entry & slot::INDEX).is_some_and(|record| moves(&record)))
-            .map(|(ifindex, _)| ifindex)
-            .collect()
+        self.records().filter(|(_, record)| moves(record)).map(|(ifindex, _)| ifindex).collect()
     }
 
     /// Moves all flows of ports to the tables that these have got, and lets the tables before go. Gives how many

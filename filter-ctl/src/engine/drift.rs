@@ -397,8 +397,9 @@ impl Engine {
             datapath.attach(name, ifindex)?;
         }
         let mut behind = Vec::new();
+        let hooks = datapath.hooks();
         for direction in Direction::ALL {
-            let hook = datapath.hooks().programs(name, direction)?;
+            let hook = hooks.programs(name, direction)?;
             if hook.iter().position(|program| program.ours).is_some_and(|position| position > 0) {
                 behind.push((name.to_owned(), ifindex, direction));
             }

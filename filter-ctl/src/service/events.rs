@@ -3,8 +3,7 @@
 //! The daemon is the only one that sees it, so without one there is nothing to tell. Nobody waits for a listener: one that reads
 //! too slowly misses events, and is told how many.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
-use sha2::{Digest as _, Sha256};
 
+use super::history::hexadecimal;
 use super::{Binding, Folders, StoreError, files};
 use crate::model::{MacAddr, ProfileName};
 use crate::netdev::{Interface, LONGEST_NAME};
@@ -134,8 +134,9 @@ impl File {
 
 /// The first half of the SHA-256 of a value's text, in which fields have the order of their names.
 fn sum(value: &Value) -> String {
-    let text = value.to_string();
-    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut sum = hexadecimal(value.to_string().as_bytes());
+    sum.truncate(32);
+    sum
 }
 
 impl Standing {

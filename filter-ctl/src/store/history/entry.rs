@@ -39,7 +39,8 @@ impl fmt::Display for Digest {
     }
 }
 
-pub(super) fn hexadecimal(text: &[u8]) -> String {
+/// The SHA-256 of a text, in hexadecimal.
+pub(in crate::store) fn hexadecimal(text: &[u8]) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

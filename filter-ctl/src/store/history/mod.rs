@@ -36,6 +36,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use actual::Actual;
+pub(super) use entry::hexadecimal;
 pub use entry::{
     Author, Digest, Entry, PortAction, PortChange, ProfileChange, SetChange, State, TimeoutsChange, boot,
 };
