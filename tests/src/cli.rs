@@ -37,6 +37,15 @@ fn bpf_obstacle<T>(loaded: &Result<T, filter_ctl::datapath::DatapathError>) -> O
     }
 }
 
+/// Whether there is strace, which kills commands at chosen system calls; it is said where there is none.
+pub fn can_kill(test: &str) -> bool {
+    let there = Command::new("strace").arg("-V").output().is_ok();
+    if !there {
+        not_run(test, "no strace");
+    }
+    there
+}
+
 /// The command under test, and who does its work.
 #[derive(Clone, Copy, Debug)]
 pub struct Tested {
@@ -261,6 +270,15 @@ impl Operator {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_remove("VISUAL").env_remove("EDITOR").stdin(Stdio::null());
+        command.env("FILTER_CTL_ROOT", self.root()).env("FILTER_CTL_BPFFS", self.pins());
+        command
+    }
+
+    /// The command under strace, which kills it before a thread's n-th call of these system calls. It ends as the command does.
+    pub fn killed_at(&self, calls: &str, number: usize) -> Command {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+        command.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={number}")]).arg(&self.binary);
         command.env("FILTER_CTL_ROOT", self.root()).env("FILTER_CTL_BPFFS", self.pins());
         command
     }

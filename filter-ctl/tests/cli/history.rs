@@ -7,9 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use filter_ctl::datapath::Datapath;
-use filter_tests::cli::{Done, Operator, with_operator};
+use filter_tests::cli::{Done, Operator, can_kill, with_operator};
 use filter_tests::net;
-use filter_tests::not_run::not_run;
 use filter_tests::scene::{ADDRESSES, PORT, Scene, connect, datagram};
 use serde_json::{Value, json};
 
@@ -357,11 +356,8 @@ fn a_journal_that_was_cut_or_damaged_goes_on() {
 
 /// Runs a command that is killed at its n-th call of one of these system calls. `None`: it got to its end before.
 fn killed_at(operator: &Operator, calls: &str, number: usize, line: &str) -> Option<()> {
-    let mut command = Command::new("strace");
-    command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-    command.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={number}"), FILTER_CTL.binary]);
+    let mut command = operator.killed_at(calls, number);
     command.args(line.split_whitespace());
-    command.env("FILTER_CTL_ROOT", operator.root()).env("FILTER_CTL_BPFFS", operator.pins());
     let done = command.output().unwrap();
     (!done.status.success()).then_some(())
 }
@@ -370,8 +366,8 @@ fn killed_at(operator: &Operator, calls: &str, number: usize, line: &str) -> Opt
 #[test]
 fn a_journal_tells_the_truth_of_commands_that_died() {
     with_operator(FILTER_CTL, "journal_killed", |operator| {
-        if Command::new("strace").arg("-V").output().is_err() {
-            return not_run("a_journal_tells_the_truth_of_commands_that_died", "no strace");
+        if !can_kill("a_journal_tells_the_truth_of_commands_that_died") {
+            return;
         }
         let _scene = Scene::new();
         operator.ok(&format!("create {}", web(operator, "23")));

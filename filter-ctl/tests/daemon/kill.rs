@@ -4,14 +4,13 @@
 //! them. So a kill at each call is a fault in each of their steps, in the very binary that is shipped; a kill at a random time
 //! is one between them. All of it happens under a flood through one port, which must go on as if nothing was.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use filter_tests::cli::{Operator, with_operator};
+use filter_tests::cli::{Operator, can_kill, with_operator};
 use filter_tests::flood::{attach, connection, gone_back, profile, while_flooded};
 use filter_tests::generate::Rng;
 use filter_tests::net::{self, Wire, until};
-use filter_tests::not_run::not_run;
 use filter_tests::scene::{PORT, Scene};
 use rustix::process::{Pid, Signal};
 
@@ -62,14 +61,7 @@ impl Moment {
     fn start(self, operator: &Operator, line: &str) -> Child {
         let mut command = match self {
             Self::After(_) => operator.command(),
-            Self::Call(calls, number) => {
-                let mut strace = Command::new("strace");
-                strace.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-                strace.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={number}")]);
-                strace.arg(FILTER_CTL);
-                strace.env("FILTER_CTL_ROOT", operator.root()).env("FILTER_CTL_BPFFS", operator.pins());
-                strace
-            }
+            Self::Call(calls, number) => operator.killed_at(calls, number),
         };
         command
             .args(line.split_whitespace())
@@ -164,8 +156,8 @@ fn go_on(operator: &Operator, rng: &mut Rng, what: &str) {
 fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
     const TEST: &str = "whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten";
     with_operator(FILTER_CTL, "kill", |operator| {
-        if Command::new("strace").arg("-V").output().is_err() {
-            return not_run(TEST, "no strace");
+        if !can_kill(TEST) {
+            return;
         }
         let seed = std::env::var("FILTER_CTL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
         let mut rng = Rng::new(seed);
@@ -190,18 +182,16 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
                     "round {rounds} (FILTER_CTL_SEED={seed}), {moment:?}, {}",
                     ["", "adopting ", "by daemon ", "without its tap "][kind].to_owned() + &line
                 );
-                let has_died = match kind {
-                    0 => moment.kill(moment.start(operator, &line)),
+                let mut has_died = true;
+                match kind {
+                    0 => has_died = moment.kill(moment.start(operator, &line)),
                     1 => {
                         operator.run(&line);
-                        adopting(operator, moment)
+                        adopting(operator, moment);
                     }
                     2 => working(operator, moment, &line),
-                    _ => {
-                        other = vanishing(operator, moment, other);
-                        true
-                    }
-                };
+                    _ => other = vanishing(operator, moment, other),
+                }
                 flood.goes_on(&what);
                 if !has_died {
                     continue;
@@ -232,8 +222,8 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
 fn an_update_that_dies_at_any_write_forgets_no_counter() {
     const TEST: &str = "an_update_that_dies_at_any_write_forgets_no_counter";
     with_operator(FILTER_CTL, "kill_writes", |operator| {
-        if Command::new("strace").arg("-V").output().is_err() {
-            return not_run(TEST, "no strace");
+        if !can_kill(TEST) {
+            return;
         }
         let scene = Scene::new();
         attach(operator, &scene);
@@ -289,13 +279,13 @@ fn vanishing(operator: &Operator, moment: Moment, tap: Wire) -> Wire {
 }
 
 /// A daemon dies while it begins; or somewhat later, then it has begun.
-fn adopting(operator: &Operator, moment: Moment) -> bool {
+fn adopting(operator: &Operator, moment: Moment) {
     let daemon = moment.start(operator, "daemon");
-    end(daemon, moment, || std::thread::sleep(Duration::from_millis(100)))
+    end(daemon, moment, || std::thread::sleep(Duration::from_millis(100)));
 }
 
 /// A daemon dies while a command waits for it: the command says so, or its work was done.
-fn working(operator: &Operator, moment: Moment, line: &str) -> bool {
+fn working(operator: &Operator, moment: Moment, line: &str) {
     // Of the last one: nobody is behind it.
     let _ = std::fs::remove_file(operator.socket());
     let daemon = moment.start(operator, "daemon");
@@ -306,11 +296,11 @@ fn working(operator: &Operator, moment: Moment, line: &str) -> bool {
     end(daemon, moment, || {
         // With the dead daemon's lock gone it may be done in process.
         operator.run(line);
-    })
+    });
 }
 
 /// Has the daemon die at its moment, or, if that is a call it does not get to during `work`, then.
-fn end(mut daemon: Child, moment: Moment, work: impl FnOnce() + Send) -> bool {
+fn end(mut daemon: Child, moment: Moment, work: impl FnOnce() + Send) {
     match moment {
         Moment::After(time) => std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -329,5 +319,4 @@ fn end(mut daemon: Child, moment: Moment, work: impl FnOnce() + Send) -> bool {
         let _ = rustix::process::kill_process(process, Signal::KILL);
     }
     daemon.wait().expect("it is our child");
-    true
 }
