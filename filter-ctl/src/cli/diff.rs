@@ -81,6 +81,9 @@ fn shown(diff: &Diff) -> String {
         }
         text += &format!("{table}{} kept, {} cut\n", connections(diff.kept), diff.cut);
     }
+    for port in &diff.unknown {
+        text += &format!("{port}\n");
+    }
     match &diff.no_room {
         Some(problem) => text += &format!("THERE IS NO ROOM: {problem}\n"),
         None => text += "nothing was changed\n",

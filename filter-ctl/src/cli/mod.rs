@@ -161,8 +161,7 @@ impl Context {
         self.client.call(method)
     }
 
-    /// Prints what a change came to: in JSON with the generation that the store has then, else with what was found
-    /// damaged in the journal.
+    /// Prints what a change came to: with what was found damaged, and in JSON with the generation that the store has then.
     fn print_changed(
         &self,
         value: &impl serde::Serialize,
@@ -178,8 +177,12 @@ impl Context {
         let wrong = |error: serde_json::Error| Failure::new(1, error.to_string());
         let mut value = serde_json::to_value(value).map_err(wrong)?;
         let mark = |value: &mut serde_json::Value| {
-            if let (Some(fields), Some(generation)) = (value.as_object_mut(), generation) {
+            let Some(fields) = value.as_object_mut() else { return };
+            if let Some(generation) = generation {
                 fields.insert("generation".to_owned(), json!(generation));
+            }
+            if !notes.is_empty() {
+                fields.insert("notes".to_owned(), json!(notes));
             }
         };
         match &mut value {

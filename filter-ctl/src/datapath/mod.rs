@@ -290,6 +290,11 @@ impl Datapath {
         self.tables.counters_of(record).collect()
     }
 
+    /// The buckets of a record's limits, in the limits' order.
+    pub fn buckets_of(&self, record: &PortRecord) -> Vec<u32> {
+        self.tables.buckets_of(record).collect()
+    }
+
     /// Packets that the guard dropped at the port with this number.
     pub fn guard_counters(&self, port: u32, direction: Direction) -> Vec<(DropReason, u64)> {
         self.tables.guard_counters(port, direction)

@@ -125,7 +125,7 @@ impl Datapath {
         debug_assert!(written, "the slot comes from the occupancy, which knows how many there are");
         self.occupancy.hold(slot, &record, &self.tables);
         let counters = self.counters_of(&record);
-        let buckets = self.tables.buckets_of(&record).collect();
+        let buckets = self.buckets_of(&record);
         let entry = slot | before & slot::FAIL_OPEN;
         Ok(self.publish(Prepared::again(entry, &record, counters, buckets)))
     }

@@ -301,8 +301,8 @@ impl Engine {
         }
         let mut retired: Vec<Retired> = Vec::new();
         for Wanted { interface, state, replaces, .. } in &mut wanted {
-            // A damaged file tells nothing, and is replaced.
-            if let Ok(Some(known)) = PortState::load(&self.folders, interface.ifindex) {
+            // A damaged file of which nothing is known all the same is replaced.
+            if let Ok(Some(known)) = self.known(&datapath, interface) {
                 self.check_namespace(&known)?;
                 *state = known;
             }

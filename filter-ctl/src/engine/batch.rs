@@ -77,21 +77,15 @@ impl Batch {
             check_room(datapath, goes_on.as_ref(), binding.flows_max.unwrap_or(FlowSpec::PLACES))?;
         }
         let like = self.graphs.get(&Rc::as_ptr(&shared.image)).map(|(_, first)| &self.ready[*first].prepared);
-        let (prepared, names) = with_spec(
-            &before,
-            (record.as_ref(), self.afresh),
-            planned,
-            &binding,
-            self.old_flows,
-            |spec, names| datapath.prepare_like(spec, like).map(|prepared| (prepared, names)),
-        )?;
+        let prepared =
+            with_spec(&before, (record.as_ref(), self.afresh), planned, &binding, self.old_flows, |spec| {
+                datapath.prepare_like(spec, like)
+            })?;
         let generation = prepared.record().generation;
-        let rules = shared.policy.rules.iter().zip(prepared.counters()).map(rule_state).collect();
         let mut state = before.clone();
         state.applied.retain(|applied| described.is_some_and(|known| known.generation == applied.generation));
-        let sets = shared.policy.sets().into_iter().map(|set| (set.name.clone(), set.number)).collect();
-        let limits = names.into_iter().zip(prepared.buckets().iter().copied()).collect();
-        state.applied.push(Applied { generation, binding, rules, sets, limits });
+        let places = (prepared.counters(), prepared.buckets());
+        state.applied.push(applied(planned, binding, generation, places));
         self.graphs
             .entry(Rc::as_ptr(&shared.image))
             .or_insert_with(|| (Rc::clone(&shared.image), self.ready.len()));
@@ -156,6 +150,21 @@ impl Batch {
     }
 }
 
+/// What is said of a policy that counts in these counters, and whose limits are these buckets.
+pub(super) fn applied(
+    planned: &Planned,
+    binding: Binding,
+    generation: u32,
+    (counters, buckets): (&[u32], &[u32]),
+) -> Applied {
+    let policy = &planned.shared.policy;
+    let rules = policy.rules.iter().zip(counters).map(rule_state).collect();
+    let sets = policy.sets().into_iter().map(|set| (set.name.clone(), set.number)).collect();
+    let (names, _) = limits(policy, None);
+    let limits = names.into_iter().zip(buckets.iter().copied()).collect();
+    Applied { generation, binding, rules, sets, limits }
+}
+
 /// Publishes ports that have a policy already, and frees what they and `retired` had before. The ports' files say what
 /// is in force afterwards. Gives what became of connections.
 pub(super) fn publish(
@@ -210,7 +219,7 @@ pub(super) fn publish(
     Ok(Connections::of(changed.into_iter().map(|(_, changed)| changed).collect()))
 }
 
-/// Says what a port is to do with a policy, and what its limits are called. One that begins afresh takes nothing over of
+/// Says what a port is to do with a policy. One that begins afresh takes nothing over of
 /// what is in force.
 pub(super) fn with_spec<T>(
     before: &PortState,
@@ -218,14 +227,14 @@ pub(super) fn with_spec<T>(
     planned: &Planned,
     binding: &Binding,
     old_flows: OldFlows,
-    then: impl FnOnce(&PortSpec<'_>, Vec<String>) -> T,
+    then: impl FnOnce(&PortSpec<'_>) -> T,
 ) -> T {
     let shared = &planned.shared;
     let goes_on = record.filter(|_| !afresh);
     let current = goes_on.and_then(|record| before.of_generation(record.generation));
     let counters = counters(&shared.policy.rules, current);
     let addresses = planned.addresses();
-    let (names, limits) = limits(&shared.policy, current);
+    let (_, limits) = limits(&shared.policy, current);
     let planned = planned.spec(before.ifindex, binding, &addresses);
     let spec = PortSpec {
         generation: record.map_or(1, |record| record.generation.wrapping_add(1)),
@@ -235,7 +244,7 @@ pub(super) fn with_spec<T>(
         flows: FlowSpec { next_epoch: goes_on.is_some() && old_flows != OldFlows::Keep, ..planned.flows },
         ..planned
     };
-    then(&spec, names)
+    then(&spec)
 }
 
 /// Whether all connections of a port will fit into a table with so many places, with room to find places in.

@@ -16,10 +16,12 @@ use super::flows::{Judge, OldFlows};
 use super::log::unified;
 use super::planned::{Planned, Planner};
 use super::profiles::{check_references, identified, users_of};
+use super::recover::{self, Known};
 use super::{EngineError, Warning};
 use crate::datapath::{Datapath, FlowSpec};
 use crate::model::nwfilter::FilterItem;
 use crate::model::{Body, Item, Profile, ProfileName};
+use crate::netdev::{self, Interfaces};
 use crate::store::{Applied, Folders, Objects, Past, PortState, Profiles, Sets, State};
 use crate::xml::{self, Reading};
 
@@ -37,6 +39,9 @@ pub struct Diff {
     /// What there is no room for, if there is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_room: Option<String>,
+    /// Ports that would keep the policy that is in force, whatever it is, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// What has to be known of the profiles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -94,6 +99,7 @@ pub fn diff(
         kept: 0,
         cut: 0,
         no_room: None,
+        unknown: Vec::new(),
         warnings: Vec::new(),
     };
     let mut touched = names.to_vec();
@@ -118,7 +124,8 @@ pub fn diff(
         }
     }
     if let Some(mut datapath) = Datapath::look_at(&folders.bpffs)? {
-        of_ports(folders, &changed, &touched, (&mut datapath, old_flows), &mut result)?;
+        let ports = known_ports(folders, &stored, &datapath, &mut result.unknown)?;
+        of_ports(&ports, &changed, &touched, (&mut datapath, old_flows), &mut result)?;
     }
     Ok(result)
 }
@@ -227,20 +234,38 @@ fn hash(what: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn of_ports(
+/// All ports. Those of which nothing is known are named, with the reason.
+fn known_ports(
     folders: &Folders,
+    stored: &Profiles,
+    datapath: &Datapath,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<PortState>, EngineError> {
+    let (mut ports, _) = PortState::load_all(folders)?;
+    let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
+    for interface in recover::strays(datapath, &interfaces, &ports) {
+        ports.retain(|port| port.ifindex != interface.ifindex);
+        match recover::known((folders, stored, namespace), datapath, interface) {
+            Ok(Known::Written(state) | Known::Recovered(state)) => ports.push(state),
+            Ok(Known::Nothing) => {}
+            Err(error @ EngineError::Unknown { .. }) => unknown.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ports)
+}
+
+fn of_ports(
+    ports: &[PortState],
     changed: &Profiles,
     touched: &[ProfileName],
     (datapath, old_flows): (&mut Datapath, OldFlows),
     result: &mut Diff,
 ) -> Result<(), EngineError> {
-    let (ports, damaged) = PortState::load_all(folders)?;
-    if let Some((_, error)) = damaged.into_iter().find(|(ifindex, _)| datapath.has(*ifindex)) {
-        return Err(error.into());
-    }
     let mut planner = Planner::new(changed);
     let mut images = HashMap::new();
-    for state in users_of(changed, touched, &ports) {
+    for state in users_of(changed, touched, ports) {
         let Some(record) = datapath.published_on(state.ifindex) else { continue };
         let Some(current) = state.of_generation(record.generation) else { continue };
         let planned = planner.plan(&current.binding).map_err(|error| error.of_port(&state.name))?;
@@ -253,10 +278,9 @@ fn of_ports(
         }
         let image = Rc::clone(&planned.shared.image);
         let like = images.get(&Rc::as_ptr(&image)).map(|(_, record)| record);
-        let next =
-            with_spec(state, (Some(&record), false), &planned, &current.binding, old_flows, |spec, _| {
-                datapath.preview(spec, like)
-            });
+        let next = with_spec(state, (Some(&record), false), &planned, &current.binding, old_flows, |spec| {
+            datapath.preview(spec, like)
+        });
         match next {
             Ok(next) => {
                 let flows = flows_of(datapath, (&record, &next), &planned, old_flows)?;

@@ -27,7 +27,7 @@ use super::{Engine, EngineError, fail_open};
 use crate::datapath::{
     Auditor, Datapath, DatapathError, Difference, HookProgram, Hooks, LOOPBACK, LinkState, PortSpec,
 };
-use crate::netdev::{self, Interfaces};
+use crate::netdev::{self, Interface, Interfaces};
 use crate::store::{Applied, Folders, PortState, Profiles, Sets};
 
 /// What is wrong.
@@ -99,9 +99,14 @@ impl DriftKind {
         matches!(self, Self::LinkMissing | Self::LinkDetached | Self::OtherProgram | Self::NotFirst)
     }
 
+    /// Whether it is mended by a file that is made anew.
+    const fn is_of_files(self) -> bool {
+        matches!(self, Self::File | Self::Stray)
+    }
+
     /// Whether [`Engine::repair`] mends it.
     pub const fn is_repairable(self) -> bool {
-        !matches!(self, Self::OtherRules | Self::Profiles | Self::File | Self::Stray | Self::Map)
+        !matches!(self, Self::OtherRules | Self::Profiles | Self::Map)
     }
 }
 
@@ -309,7 +314,7 @@ fn hook_drift(hook: &[HookProgram], link: LinkState) -> Option<(DriftKind, Strin
     })
 }
 
-fn audit(
+pub(super) fn audit(
     auditor: &mut Auditor,
     datapath: &Datapath,
     ifindex: u32,
@@ -366,7 +371,7 @@ impl Engine {
         let mut repaired = Vec::new();
         for (ifindex, drift) in ports {
             let Some(interface) = interfaces.at(ifindex) else { continue };
-            let outcome = self.repair_port(&mut datapath, &interface.name, ifindex, &drift);
+            let outcome = self.repair_port(&mut datapath, interface, &drift);
             repaired.push(Repaired {
                 port: interface.name.clone(),
                 mended: drift.iter().filter(|_| outcome.is_ok()).map(|drift| drift.kind).collect(),
@@ -379,17 +384,24 @@ impl Engine {
     fn repair_port(
         &self,
         datapath: &mut Datapath,
-        name: &str,
-        ifindex: u32,
+        interface: &Interface,
         drift: &[&Drift],
     ) -> Result<(), EngineError> {
-        let Some(mut state) = PortState::load(&self.folders, ifindex)? else {
-            return Err(EngineError::not_attached(name));
+        let Interface { name, ifindex, .. } = interface;
+        let (name, ifindex) = (name.as_str(), *ifindex);
+        // First of all its file: it is known then what is to be mended.
+        let state = match self.known(datapath, interface) {
+            // It is the record that is wrong, then, where there is a file.
+            Err(error @ EngineError::Unknown { .. }) => {
+                Some(PortState::load(&self.folders, ifindex).ok().flatten().ok_or(error)?)
+            }
+            known => known?,
         };
+        let mut state = state.ok_or_else(|| EngineError::not_attached(name))?;
         self.check_namespace(&state)?;
         name.clone_into(&mut state.name);
-        // The policy first: classifiers that are attached without one drop everything.
-        if drift.iter().any(|drift| !drift.kind.is_of_links()) {
+        // Then the policy: classifiers that are attached without one drop everything.
+        if drift.iter().any(|drift| !drift.kind.is_of_links() && !drift.kind.is_of_files()) {
             self.republish(datapath, state)?;
         }
         let of_links = |drift: &&&Drift| drift.kind.is_of_links() && drift.kind != DriftKind::NotFirst;

@@ -65,9 +65,10 @@ impl Engine {
         }
     }
 
-    /// What was found damaged in the journal.
-    pub fn notes(&self) -> &[String] {
-        self.history.as_ref().map_or(&[], History::notes)
+    /// What was found damaged: in the journal, and of ports that keep the policy they have.
+    pub fn notes(&self) -> Vec<String> {
+        let of_journal = self.history.as_ref().map_or(&[][..], History::notes);
+        of_journal.iter().chain(&self.notes).cloned().collect()
     }
 
     /// The journal, in which all that was changed before stands.

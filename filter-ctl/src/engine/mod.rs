@@ -24,6 +24,7 @@ mod log;
 mod migrate;
 mod planned;
 mod profiles;
+mod recover;
 mod rollback;
 mod sets;
 mod standing;
@@ -98,6 +99,16 @@ pub enum EngineError {
         /// Why.
         error: Box<EngineError>,
     },
+    /// What is in force on a port, and stays so, is not known any more.
+    #[error("port {port} keeps the policy that is in force: {damage}; {why}: `filter-ctl attach` it anew")]
+    Unknown {
+        /// Which port.
+        port: String,
+        /// What is wrong with its file.
+        damage: String,
+        /// Why it cannot be made anew.
+        why: Box<EngineError>,
+    },
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -140,6 +151,8 @@ pub struct Engine {
     author: Author,
     keep: u64,
     history: Option<History>,
+    /// What has to be known besides what a command came to.
+    notes: Vec<String>,
     _lock: Lock,
 }
 
@@ -163,6 +176,7 @@ impl Engine {
             author: Author::of_process(),
             keep: KEPT,
             history: None,
+            notes: Vec::new(),
             _lock: lock,
         })
     }
@@ -209,20 +223,17 @@ impl Engine {
         Ok(())
     }
 
-    /// All ports of interfaces that are there, by name, or an error where some are not known.
-    fn all_ports(&self, mut datapath: Option<&mut Datapath>) -> Result<Vec<PortState>, EngineError> {
+    /// All ports of interfaces that are there, by name. Those that are not known any more stand among the notes.
+    fn all_ports(&mut self, mut datapath: Option<&mut Datapath>) -> Result<Vec<PortState>, EngineError> {
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
-        let (mut ports, damaged) = PortState::load_all(&self.folders)?;
+        let (mut ports, _) = PortState::load_all(&self.folders)?;
         ports.iter().try_for_each(|port| self.check_namespace(port))?;
         if let Some(datapath) = &mut datapath {
             self.clear_gone(datapath)?;
         }
-        for (ifindex, error) in damaged {
-            match &datapath {
-                // It describes nothing: the machine went down before it was on a disk.
-                Some(datapath) if !datapath.has(ifindex) => PortState::remove(&self.folders, ifindex)?,
-                _ => return Err(error.into()),
-            }
+        if let Some(datapath) = datapath {
+            self.recover(datapath, &interfaces, &mut ports)?;
+            ports.sort_by(|a, b| a.name.cmp(&b.name));
         }
         ports.retain_mut(|port| {
             let Some(interface) = interfaces.at(port.ifindex) else { return false };

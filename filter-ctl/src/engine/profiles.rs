@@ -155,7 +155,8 @@ impl Engine {
             })?;
             return Ok(Removed { profile, ports, referrers: vec![] });
         }
-        let ports = self.all_ports(None)?;
+        let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
+        let ports = self.all_ports(datapath.as_mut())?;
         let users: Vec<String> = users_of(&self.profiles, std::slice::from_ref(name), &ports)
             .map(|port| port.name.clone())
             .collect();
@@ -252,13 +253,14 @@ impl Engine {
 
     /// Resolves and compiles what [`Engine::change_with`] would, and gives the ports that it would change.
     pub(super) fn try_change(
-        &self,
+        &mut self,
         planned: &history::Planned,
         bindings: &BTreeMap<u32, Binding>,
         changed: &Profiles,
     ) -> Result<Vec<String>, EngineError> {
         let names: Vec<ProfileName> = planned.profiles.iter().map(|(name, _)| name.clone()).collect();
-        let ports = self.all_ports(None)?;
+        let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
+        let ports = self.all_ports(datapath.as_mut())?;
         let used: Vec<u32> = users_of(changed, &names, &ports).map(|port| port.ifindex).collect();
         let mut planner = Planner::new(changed);
         let mut touched = Vec::new();

@@ -115,7 +115,7 @@ fn code(error: &EngineError) -> u8 {
         {
             KERNEL
         }
-        EngineError::Store(_) => 1,
+        EngineError::Store(_) | EngineError::Unknown { .. } => 1,
     }
 }
 

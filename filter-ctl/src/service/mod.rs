@@ -112,7 +112,7 @@ pub struct Order {
 pub struct Outcome {
     /// The last change of the configured state, after a request that changes something.
     pub generation: Option<u64>,
-    /// What was found damaged in the journal.
+    /// What was found damaged: in the journal, and of ports that keep the policy they have.
     pub notes: Vec<String>,
 }
 
@@ -153,7 +153,7 @@ impl Drop for Working<'_> {
     fn drop(&mut self) {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         outcome.generation = self.engine.generation().ok();
-        outcome.notes = self.engine.notes().to_vec();
+        outcome.notes = self.engine.notes();
     }
 }
 

@@ -9,6 +9,7 @@ mod history;
 mod learned;
 mod ports;
 mod profiles;
+mod sealed;
 mod sets;
 mod standing;
 mod timeouts;

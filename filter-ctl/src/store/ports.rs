@@ -7,6 +7,9 @@
 //! reads it, and whoever comes after a command that was killed, finds what is in force described. No file is
 //! synced to disk: when the machine goes down the records that it describes are gone as well. What a disk then has
 //! of it describes nothing, and is cleared away by the next command that changes something.
+//!
+//! A file that is damaged, or gone, is made anew from what the journal and the kernel say; the damaged one is kept
+//! beside it, as long as the port is there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +19,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::sealed::{seal, unseal};
 use super::{Folders, StoreError, files};
 use crate::model::{Fail, Mode, Pickup};
 use crate::netdev::Interface;
 
 /// Version of the files' form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// How the name of a file ends that was damaged.
+const ASIDE: &str = "damaged";
 
 /// What an operator asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +122,6 @@ pub type Damaged = (u32, StoreError);
 /// What is known of a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortState {
-    version: u32,
     /// The interface's name.
     pub name: String,
     /// The interface's index.
@@ -130,7 +135,7 @@ pub struct PortState {
 impl PortState {
     /// A port of which nothing was published yet.
     pub fn new(name: String, ifindex: u32, namespace: u64) -> Self {
-        Self { version: VERSION, name, ifindex, namespace, applied: Vec::new() }
+        Self { name, ifindex, namespace, applied: Vec::new() }
     }
 
     /// Whether it is the port of that name in this namespace. `interface` is what has the name there now: a
@@ -143,6 +148,11 @@ impl PortState {
     /// What belongs to a generation of the kernel's record.
     pub fn of_generation(&self, generation: u32) -> Option<&Applied> {
         self.applied.iter().find(|applied| applied.generation == generation)
+    }
+
+    /// Whether it describes what is in force, if anything is: the generation of the kernel's record.
+    pub fn describes(&self, in_force: Option<u32>) -> bool {
+        in_force.is_none_or(|generation| self.of_generation(generation).is_some())
     }
 
     /// Reads all ports, by name. A damaged file hides no other; what is wrong with it is in the second list, by the
@@ -187,24 +197,21 @@ impl PortState {
     /// Reads the port with this index; `None` if it has no file.
     pub fn load(folders: &Folders, ifindex: u32) -> Result<Option<Self>, StoreError> {
         let path = path(folders, ifindex);
-        let damaged = |message: String| StoreError::Damaged { path: path.clone(), message };
-        let text = match fs::read_to_string(&path) {
+        let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io(&path, error)),
         };
-        let port: Self = serde_json::from_str(&text).map_err(|error| {
-            damaged(format!(
-                "{error}; the port is still filtered: detach it and attach it again to repair this"
-            ))
-        })?;
-        if port.version != VERSION {
-            return Err(damaged(format!(
-                "version {} of another filter-ctl, expected {VERSION}",
-                port.version
-            )));
-        }
-        Ok(Some(port))
+        unseal(VERSION, &path, &text).map(Some).map_err(|error| match error {
+            StoreError::Damaged { path, message } => StoreError::Damaged {
+                path,
+                message: format!(
+                    "{message}; the port is still filtered as it was: `filter-ctl doctor --repair` makes the file anew, or attach \
+                     the port again"
+                ),
+            },
+            other => other,
+        })
     }
 
     /// The port of that name in this namespace; `interface` is what has the name there now. A damaged file is told
@@ -230,14 +237,27 @@ impl PortState {
     /// Writes the port's file.
     pub fn save(&self, folders: &Folders) -> Result<(), StoreError> {
         let path = path(folders, self.ifindex);
-        let text =
-            serde_json::to_vec(self).map_err(|error| StoreError::io(&path, io::Error::other(error)))?;
+        let text = seal(VERSION, self).map_err(|error| StoreError::io(&path, error))?;
         files::write_volatile(&path, &text)
     }
 
-    /// Removes the file of the port with this index, if it has one.
+    /// Writes the file of a port that was damaged, or was not there. What was there is kept, for people to look at.
+    pub fn save_anew(&self, folders: &Folders) -> Result<(), StoreError> {
+        let path = path(folders, self.ifindex);
+        match fs::rename(&path, path.with_extension(ASIDE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::io(&path, error));
+            }
+            _ => {}
+        }
+        self.save(folders)
+    }
+
+    /// Removes the file of the port with this index, if it has one, and one that was set aside.
     pub fn remove(folders: &Folders, ifindex: u32) -> Result<(), StoreError> {
-        files::remove_volatile(&path(folders, ifindex))
+        let path = path(folders, ifindex);
+        files::remove_volatile(&path.with_extension(ASIDE))?;
+        files::remove_volatile(&path)
     }
 }
 

@@ -7,19 +7,18 @@
 use std::cmp::Reverse;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
-use super::history::hexadecimal;
+use super::sealed::{seal, unseal};
 use super::{Binding, Folders, StoreError, files};
 use crate::model::{MacAddr, ProfileName};
 use crate::netdev::{Interface, LONGEST_NAME};
 
 /// Version of the files' form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What libvirt puts in the place of a MAC address' first byte, on the host's side of a tap.
 const HOST_SIDE: u8 = 0xfe;
 
@@ -115,30 +114,6 @@ pub struct Standing {
     pub binding: Binding,
 }
 
-/// Its file.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: u32,
-    /// Of the binding, as it is written with its fields in the order of their names.
-    sum: String,
-    binding: Value,
-}
-
-impl File {
-    fn new(standing: &Standing) -> serde_json::Result<Self> {
-        let binding = serde_json::to_value(standing)?;
-        Ok(Self { version: VERSION, sum: sum(&binding), binding })
-    }
-}
-
-/// The first half of the SHA-256 of a value's text, in which fields have the order of their names.
-fn sum(value: &Value) -> String {
-    let mut sum = hexadecimal(value.to_string().as_bytes());
-    sum.truncate(32);
-    sum
-}
-
 impl Standing {
     /// All of them, by name, and what is wrong with files that are damaged.
     pub fn load_all(folders: &Folders) -> Result<(Vec<Self>, Vec<StoreError>), StoreError> {
@@ -166,8 +141,7 @@ impl Standing {
     /// Keeps it, in the place of one of the same name.
     pub fn save(&self, folders: &Folders) -> Result<(), StoreError> {
         let path = path(folders, &self.name);
-        let text = File::new(self).and_then(|file| serde_json::to_vec_pretty(&file));
-        let text = text.map_err(|error| StoreError::io(&path, error))?;
+        let text = seal(VERSION, self).map_err(|error| StoreError::io(&path, error))?;
         files::write(&path, &text)
     }
 
@@ -197,24 +171,22 @@ fn path(folders: &Folders, name: &str) -> PathBuf {
     folder(folders).join(format!("{name}.json"))
 }
 
-fn read(path: &std::path::Path) -> Result<Standing, StoreError> {
-    let bytes = fs::read(path).map_err(|error| StoreError::io(path, error))?;
-    let damaged = |message: String| StoreError::Damaged {
-        path: path.to_owned(),
-        message: format!("{message}; ports that appear are not held to it: `bind` it again, or `unbind` it"),
+fn read(path: &Path) -> Result<Standing, StoreError> {
+    let text = fs::read(path).map_err(|error| StoreError::io(path, error))?;
+    let advised = |error: StoreError| match error {
+        StoreError::Damaged { path, message } => StoreError::Damaged {
+            path,
+            message: format!(
+                "{message}; ports that appear are not held to it: `bind` it again, or `unbind` it"
+            ),
+        },
+        other => other,
     };
-    let file: File = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    if file.version != VERSION {
-        return Err(damaged(format!("found version {}, expected {VERSION}", file.version)));
-    }
-    if file.sum != sum(&file.binding) {
-        return Err(damaged("its checksum is another's: it was changed, by a disk or by hand".to_owned()));
-    }
-    let standing: Standing =
-        serde_json::from_value(file.binding).map_err(|error| damaged(error.to_string()))?;
+    let standing: Standing = unseal(VERSION, path, &text).map_err(advised)?;
     let named = path.file_stem().and_then(|stem| stem.to_str());
     if named != Some(standing.name.as_str()) {
-        return Err(damaged(format!("found the name `{}` in it", standing.name)));
+        let message = format!("found the name `{}` in it", standing.name);
+        return Err(advised(StoreError::Damaged { path: path.to_owned(), message }));
     }
     Ok(standing)
 }

@@ -104,7 +104,10 @@ fn a_damaged_file_of_a_port_is_repaired_by_attaching_anew() {
         let file = operator.root().join(format!("run/ports/{}.json", net::ifindex(PORT)));
         fs::write(&file, "{").unwrap();
         let message = operator.fails(&format!("stats {PORT}"), 1);
-        assert!(message.contains(&file.display().to_string()) && message.contains("detach"), "{message}");
+        assert!(
+            message.contains(&file.display().to_string()) && message.contains("doctor --repair"),
+            "{message}"
+        );
         scene.guest.send(&spoofed_datagram(1));
         assert!(!scene.is_out(&spoofed_datagram(1)), "the port is still filtered");
         assert_eq!(operator.run("ports").code, 0, "it hides no other");
@@ -272,8 +275,10 @@ fn a_full_table_is_said_and_changes_nothing() {
         scene.guest.send(&connect(80));
         scene.comes_out("a datagram", &datagram(1));
         assert_eq!(operator.counts(PORT).of("rule web/ports"), 1, "and so is the policy");
-        // What fits is no trouble.
-        operator.ok(&format!("update {}", operator.file("web.xml", no_ports("web", "81"))));
+        // What fits is no trouble, nor is the port of which nobody knows.
+        let done = operator.run(&format!("update {}", operator.file("web.xml", no_ports("web", "81"))));
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(done.stderr.contains("port peer0 keeps the policy that is in force"), "{done:?}");
         scene.comes_out("what was forbidden", &connect(80));
     });
 }

@@ -19,6 +19,7 @@ mod neighbours;
 mod nwfilter;
 mod ports;
 mod profiles;
+mod recover;
 mod reject;
 mod sets;
 mod traffic;

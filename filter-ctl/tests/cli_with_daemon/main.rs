@@ -20,6 +20,8 @@ mod nwfilter;
 mod ports;
 #[path = "../cli/profiles.rs"]
 mod profiles;
+#[path = "../cli/recover.rs"]
+mod recover;
 #[path = "../cli/reject.rs"]
 mod reject;
 #[path = "../cli/traffic.rs"]

@@ -112,9 +112,7 @@ fn of_drift(drift: &Drift, about: &str) -> Finding {
         DriftKind::OtherRules => "frames are judged by what was in force before",
         DriftKind::Profiles => "what is in force stays; it cannot be put in force again, or mended",
         DriftKind::File => "it is filtered by what is in force, but its rules have no names",
-        DriftKind::Stray => {
-            "a command died, or somebody removed a file; it may be filtered, or drop everything"
-        }
+        DriftKind::Stray => "somebody removed a file, or a command died: its rules have no names",
         DriftKind::Map => "somebody put another map in its place, or this is another build's",
     };
     let port = &drift.port;
@@ -122,7 +120,9 @@ fn of_drift(drift: &Drift, about: &str) -> Finding {
         DriftKind::OtherRules => String::new(),
         DriftKind::Profiles => "mend the profile with `filter-ctl update`".to_owned(),
         DriftKind::File | DriftKind::Stray => {
-            format!("`filter-ctl attach {port} …` again, or `filter-ctl detach {port}`")
+            format!(
+                "`filter-ctl doctor --repair`; if that cannot: `filter-ctl attach {port} …`, or `detach {port}`"
+            )
         }
         DriftKind::Map => "detach the ports, remove the folder of pins, and attach them again".to_owned(),
         _ => "`filter-ctl doctor --repair`".to_owned(),

@@ -36,7 +36,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use actual::Actual;
-pub(super) use entry::hexadecimal;
 pub use entry::{
     Author, Digest, Entry, PortAction, PortChange, ProfileChange, SetChange, State, TimeoutsChange, boot,
 };

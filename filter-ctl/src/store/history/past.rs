@@ -102,6 +102,19 @@ impl Past {
         Some(state)
     }
 
+    /// What a port is held to by its index, as the last change of it says that is known, done or begun.
+    pub fn binding_of(&self, ifindex: u32, boot: &str) -> Option<&Binding> {
+        let entries = self.unsettled().into_iter().chain(self.entries());
+        let mut changes = entries
+            .filter(|entry| entry.boot == boot)
+            .filter_map(|entry| entry.ports.iter().find(|change| change.ifindex == ifindex));
+        changes.find_map(|change| match &change.action {
+            PortAction::Attached { binding } | PortAction::Rebound { binding, .. } => Some(Some(&**binding)),
+            PortAction::Detached { .. } => Some(None),
+            PortAction::Updated => None,
+        })?
+    }
+
     /// What ports were held to behind a generation that have changed since, by their indices: `None` if they were not
     /// attached, or nothing is known of what they were held to. The second is whether no change since is lost.
     pub fn bindings_after(&self, generation: u64, boot: &str) -> (BTreeMap<u32, Was>, bool) {

@@ -20,7 +20,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, State, hexadecimal};
+use super::entry::{Entry, State};
+use crate::store::sealed::hexadecimal;
 use crate::store::{StoreError, files};
 
 /// Room for lines behind the first, in bytes. When it is filled the next part begins.
