@@ -102,7 +102,11 @@ impl Varlink {
         interface.methods().map(|method| method.name().to_string()).collect()
     }
 
-    fn check(&self, method: &str, parameters: &Value, reply: &Value) {
+    /// Holds an exchange against the interface's description.
+    ///
+    /// # Panics
+    /// If it is not what that says.
+    pub fn check(&self, method: &str, parameters: &Value, reply: &Value) {
         let interface = Interface::try_from(self.description.as_str()).expect("the description is good");
         let types = interface.custom_types().map(|known| (known.name().to_string(), known)).collect();
         let types = Types(types);

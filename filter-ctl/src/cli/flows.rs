@@ -2,8 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -124,24 +122,16 @@ impl Context {
     fn list_flows(&self, list: &ListArgs) -> Result<(), Failure> {
         let port = list.port.as_deref().unwrap_or_default();
         let filter = list.filter.filter();
-        loop {
-            if list.watch && !self.json && io::stdout().is_terminal() {
-                // To the top left corner, and clear what is below.
-                say("\x1b[H\x1b[2J");
-            }
-            if list.summary {
-                let summary = self.call(SummarizeFlows { port: port.to_owned() })?;
-                self.print(&summary, || in_words(&summary))?;
-            } else {
-                let ListedFlows { flows, summary } =
-                    self.call(ListFlows { port: port.to_owned(), filter: filter.clone() })?;
-                self.show_flows(&flows, &summary, !filter.is_empty())?;
-            }
-            if !list.watch {
-                return Ok(());
-            }
-            thread::sleep(Duration::from_secs(1));
+        let every = list.watch.then_some(1);
+        if list.summary {
+            return self.watch(SummarizeFlows { port: port.to_owned() }, every, |summary| {
+                self.print(&summary, || in_words(&summary))
+            });
         }
+        let chosen = !filter.is_empty();
+        self.watch(ListFlows { port: port.to_owned(), filter }, every, |ListedFlows { flows, summary }| {
+            self.show_flows(&flows, &summary, chosen)
+        })
     }
 
     fn show_flows(&self, flows: &[FlowView], summary: &FlowSummary, chosen: bool) -> Result<(), Failure> {

@@ -28,8 +28,8 @@ mod virsh;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -205,23 +205,38 @@ impl Context {
 
     fn stats(&self, port: &str, watch: Option<u64>, all: bool, expand: bool) -> Result<(), Failure> {
         let mut before = None;
-        loop {
-            let stats = self.call(Stats { port: port.to_owned(), by_value: expand })?;
+        self.watch(Stats { port: port.to_owned(), by_value: expand }, watch, |stats| {
             if expand && !stats.counts_values && before.is_none() && !self.json {
                 eprintln!(
                     "filter-ctl: {port} counts rules over lists as a whole; `attach {port} … --count-values` counts \
                      them value by value"
                 );
             }
-            if watch.is_some() && !self.json && io::stdout().is_terminal() {
+            self.print(&stats, || show::stats(&stats, all, before.as_ref()))?;
+            before = Some(stats);
+            Ok(())
+        })
+    }
+
+    /// Has a request carried out, once or each so many seconds, and gives what it comes to to `each`, to be printed: on a
+    /// terminal in the place of what was there.
+    fn watch<M: Method + Clone>(
+        &self,
+        method: M,
+        every: Option<u64>,
+        mut each: impl FnMut(M::Reply) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some(seconds) = every else { return each(self.call(method)?) };
+        let mut printed = Ok(());
+        self.client.watch(&method, Duration::from_secs(seconds), |reply| {
+            if !self.json && io::stdout().is_terminal() {
                 // To the top left corner, and clear what is below.
                 say("\x1b[H\x1b[2J");
             }
-            self.print(&stats, || show::stats(&stats, all, before.as_ref()))?;
-            let Some(seconds) = watch else { return Ok(()) };
-            before = Some(stats);
-            thread::sleep(Duration::from_secs(seconds));
-        }
+            printed = each(reply);
+            if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        printed
     }
 
     fn kernel_log(&self, once: bool) -> Result<(), Failure> {

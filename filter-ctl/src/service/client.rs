@@ -61,14 +61,15 @@ impl Client {
         self.call_with(method, Box::new(|_, _| {}))
     }
 
-    /// The same; where it is done here, `progress` is told how far it is.
+    /// The same; `progress` is told how far it is.
     pub fn call_with<M: Method>(&self, method: M, progress: Box<Progress>) -> Result<M::Reply, Failure> {
         let deadline = self.wait.map(|wait| Instant::now() + wait);
         let if_generation = self.if_generation.filter(|_| M::ACCESS == Access::Change);
         let mut again = false;
         loop {
             if let Some(socket) = self.daemon()? {
-                let (reply, outcome) = match wire::call(socket, &method, if_generation, self.wait) {
+                let (reply, outcome) = match wire::call(socket, &method, if_generation, self.wait, &progress)
+                {
                     Ok(answered) => answered,
                     // Who only looks may look again: at the next daemon, or without one.
                     Err(Unanswered::Gone(_)) if M::ACCESS != Access::Change && !again => {
@@ -114,7 +115,32 @@ impl Client {
         let socket = self.daemon()?.ok_or_else(|| {
             Failure::new(NOT_FOUND, "no daemon runs, and nobody else knows what happens: `filter-ctl daemon`")
         })?;
-        wire::monitor_at(socket, each)
+        match wire::monitor_at(socket, each) {
+            Err(Unanswered::Failed(failure) | Unanswered::Gone(failure)) => Err(failure),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Has a request carried out again and again, with that time between, and gives what it comes to to `each`, until
+    /// that has enough. Daemons may come and go meanwhile.
+    pub fn watch<M: Method + Clone>(
+        &self,
+        method: &M,
+        every: Duration,
+        mut each: impl FnMut(M::Reply) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        loop {
+            if let Some(socket) = self.daemon()? {
+                match wire::again(socket, method, every, &mut each) {
+                    Err(Unanswered::Gone(_)) => {}
+                    Err(Unanswered::Failed(failure)) => return Err(failure),
+                    Ok(()) => return Ok(()),
+                }
+            } else if each(self.call(method.clone())?).is_break() {
+                return Ok(());
+            }
+            thread::sleep(every);
+        }
     }
 
     /// Whether a daemon runs.

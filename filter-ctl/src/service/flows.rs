@@ -5,6 +5,7 @@ use serde_with::base64::Base64;
 use serde_with::serde_as;
 
 use super::failure::Failure;
+use super::method::More;
 use super::{Access, Method, Service};
 use crate::engine::{self, FlowFilter, FlowSummary, FlowView, FlowsImported};
 
@@ -31,7 +32,7 @@ pub struct ListedFlows {
 impl Method for ListFlows {
     const NAME: &'static str = "ListFlows";
     const ACCESS: Access = Access::Read;
-    const REPEATS: bool = true;
+    const MORE: More = More::Again;
     type Reply = ListedFlows;
 
     fn carry_out(self, service: &Service) -> Result<ListedFlows, Failure> {
@@ -52,7 +53,7 @@ pub struct SummarizeFlows {
 impl Method for SummarizeFlows {
     const NAME: &'static str = "SummarizeFlows";
     const ACCESS: Access = Access::Read;
-    const REPEATS: bool = true;
+    const MORE: More = More::Again;
     type Reply = FlowSummary;
 
     fn carry_out(self, service: &Service) -> Result<FlowSummary, Failure> {

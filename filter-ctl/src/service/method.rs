@@ -17,13 +17,24 @@ pub trait Method: Serialize + DeserializeOwned + fmt::Debug {
     const ACCESS: Access;
     /// Whether it has to be the only one at work. All that change something do.
     const ALONE: bool = matches!(Self::ACCESS, Access::Change);
-    /// Whether it is done again and again for a caller who asks for more.
-    const REPEATS: bool = false;
+    /// What a caller gets who asks for more.
+    const MORE: More = More::Nothing;
     /// What it comes to.
     type Reply: Serialize + DeserializeOwned + fmt::Debug;
 
     /// Does it.
     fn carry_out(self, service: &Service) -> Result<Self::Reply, Failure>;
+}
+
+/// What a caller gets who asks for more than one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// One reply all the same.
+    Nothing,
+    /// The method is carried out again and again.
+    Again,
+    /// Before the reply, others that say how far it is.
+    Progress,
 }
 
 /// A method, as it is found by its name.
@@ -32,8 +43,8 @@ pub struct Methods {
     pub name: &'static str,
     /// What it asks for of whoever sends it.
     pub access: Access,
-    /// Whether it is done again and again for a caller who asks for more.
-    pub repeats: bool,
+    /// What a caller gets who asks for more.
+    pub more: More,
     /// Reads the parameters, and does it.
     pub run: fn(&Service, Value) -> Result<Value, Failure>,
 }
@@ -49,7 +60,7 @@ impl fmt::Debug for Methods {
 
 impl Methods {
     const fn of<M: Method>() -> Self {
-        Self { name: M::NAME, access: M::ACCESS, repeats: M::REPEATS, run: run::<M> }
+        Self { name: M::NAME, access: M::ACCESS, more: M::MORE, run: run::<M> }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use super::method::More;
 use super::{Access, Method, Service};
 use crate::datapath::{LoadOptions, LogLevel};
 use crate::engine::{self, Attached, EngineError, OldFlows, PortStats, PortView};
@@ -57,6 +58,7 @@ pub struct AttachedPorts {
 impl Method for Attach {
     const NAME: &'static str = "Attach";
     const ACCESS: Access = Access::Change;
+    const MORE: More = More::Progress;
     type Reply = AttachedPorts;
 
     fn carry_out(self, service: &Service) -> Result<AttachedPorts, Failure> {
@@ -118,7 +120,7 @@ pub struct Ports {
 impl Method for ListPorts {
     const NAME: &'static str = "ListPorts";
     const ACCESS: Access = Access::Read;
-    const REPEATS: bool = true;
+    const MORE: More = More::Again;
     type Reply = Ports;
 
     fn carry_out(self, service: &Service) -> Result<Ports, Failure> {
@@ -141,7 +143,7 @@ pub struct Stats {
 impl Method for Stats {
     const NAME: &'static str = "Stats";
     const ACCESS: Access = Access::Read;
-    const REPEATS: bool = true;
+    const MORE: More = More::Again;
     type Reply = PortStats;
 
     fn carry_out(self, service: &Service) -> Result<PortStats, Failure> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, INVALID};
+use super::method::More;
 use super::{Access, Method, Service};
 use crate::engine::{self, Engine, EngineError, Progress, SetChanged, SetView};
 use crate::model::{SetKind, SetMember, SetName, ValueError};
@@ -68,6 +69,7 @@ pub struct AddToSet {
 impl Method for AddToSet {
     const NAME: &'static str = "AddToSet";
     const ACCESS: Access = Access::Change;
+    const MORE: More = More::Progress;
     type Reply = SetChanged;
 
     fn carry_out(self, service: &Service) -> Result<SetChanged, Failure> {
@@ -88,6 +90,7 @@ pub struct RemoveFromSet {
 impl Method for RemoveFromSet {
     const NAME: &'static str = "RemoveFromSet";
     const ACCESS: Access = Access::Change;
+    const MORE: More = More::Progress;
     type Reply = SetChanged;
 
     fn carry_out(self, service: &Service) -> Result<SetChanged, Failure> {
@@ -108,6 +111,7 @@ pub struct ReplaceSet {
 impl Method for ReplaceSet {
     const NAME: &'static str = "ReplaceSet";
     const ACCESS: Access = Access::Change;
+    const MORE: More = More::Progress;
     type Reply = SetChanged;
 
     fn carry_out(self, service: &Service) -> Result<SetChanged, Failure> {

@@ -8,6 +8,7 @@ mod life;
 mod pins;
 mod standing;
 mod thousand;
+mod watch;
 
 /// The command under test.
 const FILTER_CTL: &str = env!("CARGO_BIN_EXE_filter-ctl");
