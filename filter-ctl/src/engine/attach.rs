@@ -268,7 +268,7 @@ impl Engine {
 
     /// The interfaces, the kernel's half, and what is known of the ports so far.
     fn ports_to_attach(
-        &self,
+        &mut self,
         planned: Vec<(String, Binding, Planned)>,
     ) -> Result<(Datapath, Vec<Wanted>), EngineError> {
         let names: Vec<&str> = planned.iter().map(|(name, ..)| name.as_str()).collect();

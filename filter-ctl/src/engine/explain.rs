@@ -100,7 +100,7 @@ impl Explainer {
 
     /// For a port: runs the classifiers that are loaded for it over the graph that is in force there. Counters
     /// do not count, and the port learns nothing.
-    pub fn for_port(engine: &Engine, name: &str) -> Result<Self, EngineError> {
+    pub fn for_port(engine: &mut Engine, name: &str) -> Result<Self, EngineError> {
         let missing = || EngineError::not_attached(name);
         let mut datapath = Datapath::open_pinned(&engine.folders.bpffs)?.ok_or_else(missing)?;
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;

@@ -188,9 +188,14 @@ impl Engine {
 
     /// Brings the kernel to where a command before would have brought it that died, or that loaded it anew: sets,
     /// timeouts, and connections on their way to another table. Gives the sets of which the kernel lacks something.
-    fn finish_what_was_begun(&self, datapath: &mut Datapath) -> Result<Unreadable, EngineError> {
+    fn finish_what_was_begun(&mut self, datapath: &mut Datapath) -> Result<Unreadable, EngineError> {
         let unreadable = self.catch_up(datapath)?;
-        datapath.set_timeouts(&load_timeouts(&self.folders)?);
+        match load_timeouts(&self.folders) {
+            Ok(timeouts) => datapath.set_timeouts(&timeouts),
+            // What the kernel has stays.
+            Err(error @ StoreError::Damaged { .. }) => self.notes.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
         let moving = datapath.moving();
         datapath.finish_moving(&moving)?;
         Ok(unreadable)

@@ -115,8 +115,8 @@ impl Method for ExportFlows {
     type Reply = File;
 
     fn carry_out(self, service: &Service) -> Result<File, Failure> {
-        let engine = service.engine()?;
-        let bytes = engine::export_flows(&engine, &self.port).map_err(|error| service.failure(&error))?;
+        let mut engine = service.engine()?;
+        let bytes = engine::export_flows(&mut engine, &self.port).map_err(|error| service.failure(&error))?;
         Ok(File { bytes })
     }
 }

@@ -88,11 +88,11 @@ impl Method for Explain {
 
     fn carry_out(self, service: &Service) -> Result<Explanations, Failure> {
         let Self { subject, frames } = self;
-        let engine;
+        let mut engine;
         let explainer = match (&subject.port, &subject.binding) {
             (Some(port), None) => {
                 engine = service.engine()?;
-                Explainer::for_port(&engine, port)
+                Explainer::for_port(&mut engine, port)
             }
             (None, Some(binding)) => {
                 let profiles = service.profiles(&subject.among)?;

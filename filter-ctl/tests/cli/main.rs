@@ -18,6 +18,7 @@ mod migrate;
 mod neighbours;
 mod nwfilter;
 mod ports;
+mod power;
 mod profiles;
 mod recover;
 mod reject;

@@ -30,7 +30,7 @@ pub struct FlowsImported {
 }
 
 /// All connections of a port, as a file.
-pub fn export_flows(engine: &Engine, name: &str) -> Result<Vec<u8>, EngineError> {
+pub fn export_flows(engine: &mut Engine, name: &str) -> Result<Vec<u8>, EngineError> {
     let (datapath, record, applied) = engine.followed(name)?;
     Ok(encode(&exported(&datapath, &record, &applied)?))
 }

@@ -198,7 +198,7 @@ impl Engine {
     }
 
     /// A port that follows connections.
-    pub(super) fn followed(&self, name: &str) -> Result<(Datapath, PortRecord, Applied), EngineError> {
+    pub(super) fn followed(&mut self, name: &str) -> Result<(Datapath, PortRecord, Applied), EngineError> {
         let (datapath, record, applied) = self.in_force(name)?;
         if record.flow_table == 0 {
             return Err(follows_nothing(name));
@@ -208,7 +208,7 @@ impl Engine {
 
     /// A port that has a policy, and what is known of that.
     pub(in crate::engine) fn in_force(
-        &self,
+        &mut self,
         name: &str,
     ) -> Result<(Datapath, PortRecord, Applied), EngineError> {
         let missing = || EngineError::not_attached(name);

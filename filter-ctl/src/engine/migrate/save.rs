@@ -35,7 +35,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the port is not attached, or a profile that it is held to is not there any more.
-    pub fn save_port(&self, name: &str) -> Result<(PortSaved, Vec<u8>), EngineError> {
+    pub fn save_port(&mut self, name: &str) -> Result<(PortSaved, Vec<u8>), EngineError> {
         let (datapath, record, applied) = self.in_force(name)?;
         let profiles = digests(self.profiles(), &applied.binding)?;
         let exported = exported(&datapath, &record, &applied)?;

@@ -7,21 +7,31 @@ use std::io;
 use super::entry::{Digest, State};
 use super::objects::Objects;
 use crate::model::ProfileName;
-use crate::store::{Folders, Profiles, StoreError};
+use crate::store::{Folders, Profiles, StoreError, timeouts};
 
 /// What files say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Actual {
     texts: BTreeMap<String, (Digest, Vec<u8>)>,
     /// Names whose files are no profiles.
     damaged: BTreeSet<String>,
-    timeouts: Option<String>,
+    /// The text of timeouts, if there is one; an error if their file is damaged.
+    timeouts: Result<Option<String>, IsDamaged>,
 }
+
+/// What a file says is not known.
+#[derive(Clone, Copy, Debug)]
+struct IsDamaged;
 
 impl Actual {
     /// Reads the files. `profiles` were just read from them, and know which are no profiles.
     pub fn read(folders: &Folders, profiles: &Profiles) -> Result<Self, StoreError> {
-        let mut actual = Self::default();
+        let timeouts = match timeouts::read(folders) {
+            Ok(found) => Ok(found.map(|(_, text)| text)),
+            Err(StoreError::Damaged { .. }) => Err(IsDamaged),
+            Err(error) => return Err(error),
+        };
+        let mut actual = Self { texts: BTreeMap::new(), damaged: BTreeSet::new(), timeouts };
         for (path, _) in profiles.broken() {
             let name = path.file_stem().and_then(|stem| stem.to_str());
             actual.damaged.extend(name.map(str::to_owned));
@@ -44,15 +54,10 @@ impl Actual {
                 actual.texts.insert(name.to_owned(), (Digest::of(&text), text));
             }
         }
-        actual.timeouts = match fs::read_to_string(&folders.timeouts) {
-            Ok(text) => Some(text.trim_end().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(StoreError::io(&folders.timeouts, error)),
-        };
         Ok(actual)
     }
 
-    /// What is configured. A profile whose file is damaged is what it was when that was `known`.
+    /// What is configured. What is in a file that is damaged is what it was when that was `known`.
     pub fn state(&self, known: Option<&State>) -> State {
         let mut profiles: BTreeMap<String, Digest> =
             self.texts.iter().map(|(name, (digest, _))| (name.clone(), digest.clone())).collect();
@@ -60,7 +65,9 @@ impl Actual {
             let lost = known.profiles.iter().filter(|(name, _)| self.damaged.contains(*name));
             profiles.extend(lost.map(|(name, digest)| (name.clone(), digest.clone())));
         }
-        State { profiles, timeouts: self.timeouts.clone() }
+        let timeouts = self.timeouts.clone();
+        let timeouts = timeouts.unwrap_or_else(|IsDamaged| known.and_then(|known| known.timeouts.clone()));
+        State { profiles, timeouts }
     }
 
     /// Keeps all texts.
