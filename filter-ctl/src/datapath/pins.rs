@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use aya::programs::ProgramInfo;
 use filter_common::{ABI_VERSION, Direction};
 use rustix::fs::{FlockOperation, statfs};
+use rustix::io::Errno;
 
 use super::error::{DatapathError, OtherLayout};
 use super::identity::Identity;
@@ -134,7 +135,11 @@ impl Pins {
                 return Err(DatapathError::NotBpffs(self.folder.clone()));
             }
             rustix::mount::mount("bpf", standard, "bpf", rustix::mount::MountFlags::empty(), c"mode=700")
-                .map_err(|error| DatapathError::io(standard, error))?;
+                .map_err(|error| match error {
+                    // A service may not mount, and what it mounted nobody else would see.
+                    Errno::PERM | Errno::ACCESS => DatapathError::NotBpffs(self.folder.clone()),
+                    error => DatapathError::io(standard, error),
+                })?;
         }
         create_dir(&self.folder)
     }
