@@ -7,8 +7,9 @@ use std::process::Command;
 use filter_common::{ABI_VERSION, Direction};
 use filter_tests::cli::{Operator, with_operator};
 use filter_tests::flood::{attach, connection, while_flooded};
+use filter_tests::frames::{Arp, PEER_IP4};
 use filter_tests::net::{self, until};
-use filter_tests::scene::{PORT, Scene};
+use filter_tests::scene::{PORT, Scene, arp, datagram};
 
 use super::FILTER_CTL;
 
@@ -84,5 +85,50 @@ fn ports_stay_filtered_while_the_bpf_file_system_is_unmounted() {
             drop(mounted);
             assert!(!operator.pins().join(format!("v{ABI_VERSION}")).exists(), "all pins are gone");
         });
+    });
+}
+
+/// Pins that go while nobody holds what they pinned take the filter with them. Whoever comes next loads it anew.
+#[test]
+fn ports_that_have_lost_all_that_was_loaded_are_filtered_again() {
+    with_operator(FILTER_CTL, "pins_lost", |operator| {
+        let scene = Scene::new();
+        let text = "<FilterPool name='guarded' default='ACCEPT'><FilterEntry name='to'><Action>DROP</Action>\
+                    <IPHeadersFilter><HdrDestAddressSet>blocked</HdrDestAddressSet></IPHeadersFilter></FilterEntry></FilterPool>";
+        operator.ok("set create blocked --type address");
+        operator.ok(&format!("set add blocked {PEER_IP4}"));
+        operator.ok("set create more --type address");
+        operator.ok(&format!("create {}", operator.file("guarded.xml", text)));
+        operator.ok(&format!("attach {PORT} --profile guarded --profile own-mac-only"));
+        let honest = arp(&Arp::default());
+        let is_blocked = || {
+            scene.guest.send(&datagram(1));
+            scene.comes_out("what is no datagram", &honest);
+            !scene.is_out(&datagram(1))
+        };
+        let lose = || {
+            fs::remove_dir_all(operator.pins()).expect("it is there");
+            until("nothing is filtered", || {
+                scene.guest.send(&datagram(1));
+                scene.is_out(&datagram(1))
+            });
+            // What is on its way has come out.
+            scene.comes_out("what is no datagram", &honest);
+            scene.peer.drain();
+        };
+        assert!(is_blocked());
+        lose();
+        let told = operator.run("doctor");
+        assert!(told.code == 7 && told.stdout.contains("no classifier is loaded"), "{told:?}");
+        let told = operator.run("doctor --repair");
+        assert_eq!(told.code, 0, "{told:?}");
+        assert!(is_blocked(), "the set is filled before the port is filtered");
+        assert_eq!(operator.port(PORT)["status"], "active");
+        lose();
+        let daemon = operator.daemon(&[]);
+        daemon.says(&["put right", PORT, "link-missing"]);
+        assert!(is_blocked());
+        assert_eq!(operator.run("doctor").code, 0);
+        operator.ok(&format!("detach {PORT}"));
     });
 }

@@ -13,7 +13,7 @@ const DATA_PATH: &str = "data path";
 const STANDARD_MOUNT: &str = "/sys/fs/bpf";
 
 /// Capabilities that are needed, by their bits in `/proc/self/status` (`linux/capability.h`).
-/// CAP_BPF and CAP_PERFMON are part of the second, and do not do in its place: maps within maps are opened by their numbers.
+/// `CAP_BPF` and `CAP_PERFMON` are part of the second, and do not do in its place: maps within maps are opened by their numbers.
 const NEEDED: [(&str, u32); 2] = [("CAP_NET_ADMIN", 12), ("CAP_SYS_ADMIN", 21)];
 
 /// Findings about the host.

@@ -9,7 +9,7 @@ mod ports;
 use serde::{Deserialize, Serialize};
 
 use super::EngineError;
-use crate::store::Folders;
+use crate::store::{Folders, PortState};
 
 pub use ports::{PortStack, StackProgram};
 
@@ -102,9 +102,12 @@ impl Diagnosis {
 pub fn diagnose(folders: &Folders, port: Option<&str>) -> Result<Diagnosis, EngineError> {
     let mut findings = host::host(folders);
     let mut stacks = Vec::new();
-    if host::data_path(folders, &mut findings) {
+    let loaded = host::data_path(folders, &mut findings);
+    let is_sound = findings.iter().all(|it| it.severity != Severity::Problem);
+    // Ports that have files may have lost all that was loaded.
+    if loaded || is_sound && PortState::any(folders)?.is_some() {
         ports::look(folders, port, &mut findings, &mut stacks)?;
-    } else if let Some(port) = port.filter(|_| findings.iter().all(|it| it.severity != Severity::Problem)) {
+    } else if let Some(port) = port.filter(|_| is_sound) {
         return Err(EngineError::not_attached(port));
     }
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);

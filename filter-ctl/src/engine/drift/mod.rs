@@ -7,28 +7,30 @@
 //! - the entry, the record, its tables and the graph's nodes, word by word.
 //!
 //! Looking takes no lock and changes nothing. It may fall into a change, so what is found counts only if it is found again
-//! a moment later. Repairing writes what is wrong and nothing else: links are attached again; a policy is published
-//! again, with its counters, learned addresses and connections where the old record still says which they are.
+//! a moment later.
 //!
 //! A port whose interface is gone is no drift, nor is one whose profiles say something else by now than when they were put
 //! in force: that is told, and left alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod repair;
+
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
 use filter_common::Direction;
 use serde::{Deserialize, Serialize};
 
-use super::batch::{self, Batch};
-use super::flows::OldFlows;
+use super::EngineError;
+use super::batch;
 use super::planned::{Planned, Planner};
-use super::{Engine, EngineError, fail_open};
 use crate::datapath::{
     Auditor, Datapath, DatapathError, Difference, HookProgram, Hooks, LOOPBACK, LinkState, PortSpec,
 };
-use crate::netdev::{self, Interface, Interfaces};
+use crate::netdev::{self, Interfaces};
 use crate::store::{Applied, Folders, PortState, Profiles, Sets};
+
+pub use repair::Repaired;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,17 +128,6 @@ pub struct Drift {
     pub detail: String,
 }
 
-/// What became of a port's drift.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Repaired {
-    /// The port.
-    pub port: String,
-    /// What was mended.
-    pub mended: Vec<DriftKind>,
-    /// Why the rest was not; empty if all was.
-    pub left: String,
-}
-
 /// How long a change may take in which a look may fall.
 const A_MOMENT: Duration = Duration::from_millis(50);
 /// How often it is looked again before something counts.
@@ -171,7 +162,8 @@ fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
     let mut found = Vec::new();
     let on_hooks = match Hooks::look_at(&folders.bpffs) {
         Ok(Some(hooks)) => hooks,
-        Ok(None) | Err(DatapathError::Foreign(_)) => return Ok(found),
+        Ok(None) => return lost(folders),
+        Err(DatapathError::Foreign(_)) => return Ok(found),
         Err(error) => return Err(error.into()),
     };
     let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
@@ -180,6 +172,27 @@ fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
         hooks(&on_hooks, &interface.name, ifindex, &mut found)?;
     }
     Ok(found)
+}
+
+/// Ports whose files say that they are filtered, where nothing is loaded: pins went, and nobody held what was pinned.
+fn lost(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
+    let (states, _) = PortState::load_all(folders)?;
+    if states.is_empty() {
+        return Ok(Vec::new());
+    }
+    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
+    let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+    let here = states.iter().filter(|state| state.namespace == namespace);
+    let port = |state: &PortState| {
+        interfaces.at(state.ifindex).map(|interface| Drift {
+            port: interface.name.clone(),
+            ifindex: state.ifindex,
+            kind: DriftKind::LinkMissing,
+            direction: None,
+            detail: "no classifier is loaded".to_owned(),
+        })
+    };
+    Ok(here.filter_map(port).collect())
 }
 
 /// What is wrong on the hooks of a port.
@@ -197,9 +210,9 @@ fn hooks(hooks: &Hooks, name: &str, ifindex: u32, found: &mut Vec<Drift>) -> Res
 
 fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
     let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-    let datapath = match Datapath::look_at(&folders.bpffs) {
-        Err(DatapathError::Foreign(_)) => None,
-        looked => looked?,
+    let (datapath, foreign) = match Datapath::look_at(&folders.bpffs) {
+        Err(DatapathError::Foreign(_)) => (None, true),
+        looked => (looked?, false),
     };
     let profiles = Profiles::load(&folders.profiles)?.with_sets(&Sets::new(&folders.sets))?;
     let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
@@ -217,7 +230,12 @@ fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
             found.push(drift(&interface.name, *ifindex, DriftKind::File, error.to_string()));
         }
     }
-    let Some(datapath) = &datapath else { return Ok(found) };
+    let Some(datapath) = &datapath else {
+        if !foreign {
+            found.extend(lost(folders)?);
+        }
+        return Ok(found);
+    };
     for (map, wrong) in datapath.wrong_maps() {
         found.push(drift("", 0, DriftKind::Map, format!("{map}: {wrong}")));
     }
@@ -356,100 +374,4 @@ fn in_words(difference: Difference) -> (DriftKind, String) {
         Difference::Flows => (DriftKind::Flows, "its table of connections is not there, or of another size"),
     };
     (kind, detail.to_owned())
-}
-
-impl Engine {
-    /// Mends what is wrong, port by port: one that cannot be mended keeps no other from it.
-    pub fn repair(&mut self, drift: &[Drift]) -> Result<Vec<Repaired>, EngineError> {
-        let mut ports: BTreeMap<u32, Vec<&Drift>> = BTreeMap::new();
-        for drift in drift.iter().filter(|drift| drift.kind.is_repairable()) {
-            ports.entry(drift.ifindex).or_default().push(drift);
-        }
-        let datapath = Datapath::open_pinned(&self.folders.bpffs)?.filter(|_| !ports.is_empty());
-        let Some(mut datapath) = datapath else { return Ok(Vec::new()) };
-        let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
-        let mut repaired = Vec::new();
-        for (ifindex, drift) in ports {
-            let Some(interface) = interfaces.at(ifindex) else { continue };
-            let outcome = self.repair_port(&mut datapath, interface, &drift);
-            repaired.push(Repaired {
-                port: interface.name.clone(),
-                mended: drift.iter().filter(|_| outcome.is_ok()).map(|drift| drift.kind).collect(),
-                left: outcome.err().map(|error| error.to_string()).unwrap_or_default(),
-            });
-        }
-        Ok(repaired)
-    }
-
-    fn repair_port(
-        &self,
-        datapath: &mut Datapath,
-        interface: &Interface,
-        drift: &[&Drift],
-    ) -> Result<(), EngineError> {
-        let Interface { name, ifindex, .. } = interface;
-        let (name, ifindex) = (name.as_str(), *ifindex);
-        // First of all its file: it is known then what is to be mended.
-        let state = match self.known(datapath, interface) {
-            // It is the record that is wrong, then, where there is a file.
-            Err(error @ EngineError::Unknown { .. }) => {
-                Some(PortState::load(&self.folders, ifindex).ok().flatten().ok_or(error)?)
-            }
-            known => known?,
-        };
-        let mut state = state.ok_or_else(|| EngineError::not_attached(name))?;
-        self.check_namespace(&state)?;
-        name.clone_into(&mut state.name);
-        // Then the policy: classifiers that are attached without one drop everything.
-        if drift.iter().any(|drift| !drift.kind.is_of_links() && !drift.kind.is_of_files()) {
-            self.republish(datapath, state)?;
-        }
-        let of_links = |drift: &&&Drift| drift.kind.is_of_links() && drift.kind != DriftKind::NotFirst;
-        if drift.iter().any(|drift| of_links(&drift)) {
-            datapath.attach(name, ifindex)?;
-        }
-        let mut behind = Vec::new();
-        let hooks = datapath.hooks();
-        for direction in Direction::ALL {
-            let hook = hooks.programs(name, direction)?;
-            if hook.iter().position(|program| program.ours).is_some_and(|position| position > 0) {
-                behind.push((name.to_owned(), ifindex, direction));
-            }
-        }
-        Ok(datapath.come_first(&behind)?)
-    }
-
-    /// Puts a port's policy in force again as its file and its profiles say, and nothing where that is so already.
-    fn republish(&self, datapath: &mut Datapath, mut state: PortState) -> Result<(), EngineError> {
-        let ifindex = state.ifindex;
-        let last = state.applied.last().cloned();
-        if let (None, Some(last)) = (datapath.published_on(ifindex), &last) {
-            datapath.revive(ifindex, last.generation, fail_open(&last.binding));
-        }
-        let record = datapath.published_on(ifindex);
-        let known = record.and_then(|record| state.of_generation(record.generation)).cloned();
-        let Some(mut applied) = known.or(last) else { return Err(EngineError::not_attached(&state.name)) };
-        let planned = Planned::new(&self.profiles, &applied.binding)?;
-        if audit(&mut Auditor::default(), datapath, ifindex, &applied, &planned).is_empty() {
-            return Ok(());
-        }
-        // What the file says of counters holds, whatever generation the record has come to.
-        if let Some(record) = record {
-            applied.generation = record.generation;
-        }
-        let binding = applied.binding.clone();
-        state.applied = vec![applied];
-        let mut batch = Batch::new(OldFlows::Keep);
-        let prepared = batch.prepare(datapath, state, &planned, binding);
-        if let Err(error) = prepared.and_then(|()| Ok(batch.save(&self.folders)?)) {
-            batch.abandon(datapath, &self.folders)?;
-            return Err(error);
-        }
-        let (new, replaced) = batch.into_ready();
-        let ready = new.into_iter().chain(replaced).collect();
-        batch::publish(ready, OldFlows::Keep, Vec::new(), (datapath, &self.folders), &mut |_| {})?;
-        // What the damaged record named was not all its own.
-        datapath.look_again();
-        Ok(())
-    }
 }
