@@ -16,6 +16,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use filter_common::{Direction, maps};
 
 use super::identity::{Build, Identity};
+use super::link::running;
 use super::pins::{self, Pins};
 use super::{DatapathError, LogLevel};
 
@@ -25,7 +26,7 @@ static HELD: OnceLock<Held> = OnceLock::new();
 #[derive(Debug)]
 struct Link {
     /// It is in force as long as this is here.
-    _stays: FdLink,
+    stays: FdLink,
     /// The same, to be pinned: what cannot be pinned is closed.
     spare: Option<FdLink>,
 }
@@ -46,6 +47,15 @@ pub(super) fn begin() {
 /// Those that are held, if this process holds any.
 pub(super) fn held() -> Option<&'static Held> {
     HELD.get()
+}
+
+/// Whether this process keeps a port filtered, if its links are not pinned any more.
+pub fn is_held(name: &str, ifindex: u32) -> bool {
+    let runs = |held: &Held, direction| {
+        let program = held.program(ifindex, direction);
+        program.is_some_and(|id| running(name, direction).is_ok_and(|running| running.contains(&id)))
+    };
+    held().is_some_and(|held| Direction::ALL.iter().all(|&direction| runs(held, direction)))
 }
 
 impl Held {
@@ -85,13 +95,19 @@ impl Held {
     pub(super) fn hold(&self, pins: &Pins, ifindex: u32, direction: Direction) {
         let open = || Some(FdLink::from(PinnedLink::from_pin(pins.link(ifindex, direction)).ok()?));
         if let Some(stays) = open() {
-            self.links().insert((ifindex, direction), Link { _stays: stays, spare: open() });
+            self.links().insert((ifindex, direction), Link { stays, spare: open() });
         }
     }
 
     /// Lets a port's link go: then it is in force only as long as its pin is there.
     pub(super) fn let_go(&self, ifindex: u32, direction: Direction) {
         self.links().remove(&(ifindex, direction));
+    }
+
+    /// The number of the program of a port's link.
+    fn program(&self, ifindex: u32, direction: Direction) -> Option<u32> {
+        let links = self.links();
+        Some(links.get(&(ifindex, direction))?.stays.info().ok()?.program_id())
     }
 
     /// Pins a port's link that is held, where nothing is pinned.

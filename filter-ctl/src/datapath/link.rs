@@ -26,6 +26,13 @@ pub(super) const fn hook(direction: Direction) -> TcAttachType {
     }
 }
 
+/// The numbers of the programs on a hook of an interface, in their order.
+pub(super) fn running(name: &str, direction: Direction) -> Result<Vec<u32>, DatapathError> {
+    let (_, programs) = SchedClassifier::query_tcx(name, hook(direction))
+        .map_err(|error| DatapathError::bpf(format!("asking what runs on {name}"), &error))?;
+    Ok(programs.iter().map(aya::programs::ProgramInfo::id).collect())
+}
+
 impl Datapath {
     /// Attaches both classifiers to the interface; replaces them in place where they are. If that fails, what
     /// was attached before still is, and nothing else.
@@ -60,7 +67,7 @@ impl Datapath {
             && pin.exists()
         {
             // A link that is severed, or whatever else the pin is, is of no use to anybody.
-            if adopt(program, pin).is_ok() && self.is_attached(name, direction) {
+            if adopt(program, pin).is_ok() && self.is_attached(name, direction)? {
                 return Ok(Made::Adopted);
             }
             fs::remove_file(pin).map_err(|error| DatapathError::io(pin, error))?;
@@ -87,19 +94,20 @@ impl Datapath {
 
     /// Reads back what the kernel runs: success alone has been seen to mean nothing.
     fn verify(&self, name: &str, direction: Direction) -> Result<(), DatapathError> {
-        if self.is_attached(name, direction) {
+        if self.is_attached(name, direction)? {
             return Ok(());
         }
         Err(DatapathError::NotAttached { port: name.to_owned(), direction })
     }
 
     /// Whether the kernel runs our classifier of that direction on the interface.
-    pub fn is_attached(&self, name: &str, direction: Direction) -> bool {
-        let Ok(ours) = self.programs[direction.index()].info() else { return false };
-        let Ok((_, programs)) = SchedClassifier::query_tcx(name, hook(direction)) else { return false };
-        let runs = |id: u32| programs.iter().any(|program| program.id() == id);
+    pub fn is_attached(&self, name: &str, direction: Direction) -> Result<bool, DatapathError> {
+        let ours = self.programs[direction.index()].info();
+        let ours = ours.map_err(|error| DatapathError::bpf("asking for the classifiers", &error))?;
+        let running = running(name, direction)?;
+        let runs = |id: u32| running.contains(&id);
         // Another may be about to take its place, or have done so since this value was made.
-        runs(ours.id()) || self.pins.as_ref().is_some_and(|pins| pins.program_ids(direction).any(runs))
+        Ok(runs(ours.id()) || self.pins.as_ref().is_some_and(|pins| pins.program_ids(direction).any(runs)))
     }
 
     /// Whether the interface has a pinned link of ours.

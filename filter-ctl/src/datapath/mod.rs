@@ -45,6 +45,7 @@ pub use audit::{Auditor, Difference, Pressure};
 pub use error::DatapathError;
 pub use flow_table::{FlowUse, Recheck};
 pub use flows::{FlowSpec, hz, in_time, to_ticks};
+pub use held::is_held;
 pub use hooks::{HookProgram, Hooks, LinkState};
 pub use identity::Build;
 pub use log::Diagnostics;

@@ -131,7 +131,8 @@ impl Pins {
     pub(super) fn prepare(&self) -> Result<(), DatapathError> {
         if !in_bpffs(&self.folder)? {
             let standard = Path::new(STANDARD_MOUNT);
-            if !self.folder.starts_with(standard) {
+            // What is pinned there by others must not be hidden behind a new one.
+            if !self.folder.starts_with(standard) || in_bpffs(standard)? {
                 return Err(DatapathError::NotBpffs(self.folder.clone()));
             }
             rustix::mount::mount("bpf", standard, "bpf", rustix::mount::MountFlags::empty(), c"mode=700")

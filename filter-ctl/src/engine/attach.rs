@@ -309,7 +309,8 @@ impl Engine {
             // Where neither classifier runs the interface may be another that has got the same index, and another
             // guest behind it: what was learned and counted there is not of this one.
             let published = datapath.has(interface.ifindex);
-            if published && !Direction::ALL.iter().any(|&way| datapath.is_attached(&interface.name, way)) {
+            let runs = |way: Direction| datapath.is_attached(&interface.name, way);
+            if published && !(runs(Direction::Out)? || runs(Direction::In)?) {
                 retired.extend(datapath.withdraw(interface.ifindex));
             }
             // A file without a record, or of another generation, tells nothing of this interface.

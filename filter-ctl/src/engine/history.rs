@@ -174,7 +174,7 @@ fn is_done(change: &PortChange, datapath: &Datapath, interfaces: &Interfaces) ->
         PortAction::Detached { .. } => record.is_none(),
         PortAction::Attached { .. } => {
             let runs = |interface: &crate::netdev::Interface| {
-                Direction::ALL.iter().all(|&way| datapath.is_attached(&interface.name, way))
+                Direction::ALL.iter().all(|&way| datapath.is_attached(&interface.name, way).unwrap_or(false))
             };
             record == change.record && interfaces.at(change.ifindex).is_some_and(runs)
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::EngineError;
 use super::flows::{FlowSummary, summary_of};
 use crate::clock::Clock;
-use crate::datapath::{Datapath, DatapathError, LOOPBACK};
+use crate::datapath::{self, Datapath, DatapathError, LOOPBACK};
 use crate::netdev::{self, Interfaces};
 use crate::store::{Binding, Folders, LearnedState, PortState, RuleState, StoreError};
 
@@ -150,13 +150,19 @@ pub fn ports(folders: &Folders) -> Result<(Vec<PortView>, Vec<StoreError>), Engi
         let interface = interfaces.at(state.ifindex);
         let record = published.get(&state.ifindex);
         let name = interface.map_or(&state.name, |interface| &interface.name).clone();
-        let attached = datapath
-            .as_ref()
-            .is_some_and(|datapath| Direction::ALL.iter().all(|&way| datapath.is_attached(&name, way)));
+        // One that goes away meanwhile has no hooks.
+        let runs = |datapath: &Datapath| {
+            Direction::ALL.iter().all(|&way| datapath.is_attached(&name, way).unwrap_or(false))
+        };
+        let is_filtered = match &datapath {
+            Some(datapath) => record.is_some() && runs(datapath),
+            // Of what is not pinned any more nothing but this is seen.
+            None => datapath::is_held(&name, state.ifindex),
+        };
         let status = match interface {
             _ if state.namespace != namespace => Status::Elsewhere,
             None => Status::Gone,
-            Some(_) if attached && record.is_some() => Status::Active,
+            Some(_) if is_filtered => Status::Active,
             Some(_) => Status::NotFiltered,
         };
         let applied = match record {

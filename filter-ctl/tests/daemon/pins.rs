@@ -9,7 +9,7 @@ use filter_tests::cli::{Operator, with_operator};
 use filter_tests::flood::{attach, connection, while_flooded};
 use filter_tests::frames::{Arp, PEER_IP4};
 use filter_tests::net::{self, until};
-use filter_tests::scene::{PORT, Scene, arp, datagram};
+use filter_tests::scene::{ADDRESSES, PORT, Scene, arp, datagram, spoofed_datagram};
 
 use super::FILTER_CTL;
 
@@ -58,13 +58,13 @@ fn a_port_whose_pins_are_removed_stays_filtered() {
     });
 }
 
-/// A BPF file system that is unmounted when the value is gone.
+/// A file system that is unmounted when the value is gone.
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    fn new(folder: &'a Path) -> Self {
+    fn new(kind: &str, folder: &'a Path) -> Self {
         fs::create_dir_all(folder).expect("there is a BPF file system");
-        let done = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(folder).status();
+        let done = Command::new("mount").args(["-t", kind, kind]).arg(folder).status();
         assert!(done.is_ok_and(|done| done.success()), "mount");
         Self(folder)
     }
@@ -80,11 +80,35 @@ impl Drop for Mounted<'_> {
 fn ports_stay_filtered_while_the_bpf_file_system_is_unmounted() {
     with_operator(FILTER_CTL, "pins_unmounted", |operator| {
         // What is below it is one, too: there all is pinned again.
-        let mounted = Mounted::new(operator.pins());
+        let mounted = Mounted::new("bpf", operator.pins());
         harmed(operator, || {
             drop(mounted);
             assert!(!operator.pins().join(format!("v{ABI_VERSION}")).exists(), "all pins are gone");
         });
+    });
+}
+
+/// Where there is no place for pins, ports are filtered, and it is said so.
+#[test]
+fn ports_are_shown_as_filtered_while_nothing_can_be_pinned() {
+    with_operator(FILTER_CTL, "pins_nowhere", |operator| {
+        let scene = Scene::new();
+        let bpf = Mounted::new("bpf", operator.pins());
+        let daemon = operator.daemon(&[]);
+        operator.ok(&format!("attach {PORT} --profile generic-layer2 {ADDRESSES}"));
+        // Over it, before it goes: there is no moment at which all could be pinned below.
+        let other = Mounted::new("tmpfs", operator.pins());
+        daemon.says(&["nothing could be put right"]);
+        for number in 0..5 {
+            assert_eq!(operator.port(PORT)["status"], "active");
+            scene.guest.send(&spoofed_datagram(number));
+            scene.comes_out("an honest datagram", &datagram(number));
+            assert!(!scene.is_out(&spoofed_datagram(number)));
+        }
+        drop(other);
+        until("all is as it was", || operator.run("doctor").code == 0);
+        assert_eq!(operator.port(PORT)["status"], "active");
+        drop(bpf);
     });
 }
 
