@@ -192,10 +192,10 @@ impl Recheck {
 }
 
 impl Datapath {
-    /// The tables that a port looks for flows in.
+    /// The tables that a port looks for flows in; one that is not there, or not as large as its record says, is none.
     pub(super) fn tables_of(&self, record: &PortRecord) -> Result<Vec<Table>, DatapathError> {
         let both = [(record.flow_table, record.flow_mask), (record.flow_previous, record.flow_previous_mask)];
-        let there = both.into_iter().filter(|(number, _)| *number != 0);
+        let there = both.into_iter().filter(|&(number, mask)| self.has_table(number, mask));
         there.map(|(number, mask)| Ok(Table(self.table(number, mask + 1)?))).collect()
     }
 
