@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flows::{followed, jiffies_a_second};
 use super::publish::{PortSpec, record};
-use super::{Datapath, LimitSpec, parameters};
+use super::{Datapath, DatapathError, LimitSpec, parameters};
 use crate::compile::{Image, fingerprint_at};
 
 /// Where a port's policy is not what it should be.
@@ -175,11 +175,20 @@ impl Datapath {
     /// Maps that are not as the programs have them, with what is wrong.
     pub fn wrong_maps(&self) -> Vec<(String, String)> {
         let Some(pins) = &self.pins else { return vec![] };
-        let wrong = |name: &str| match parameters::wrong(pins, name) {
+        let used = match parameters::used(pins) {
+            Ok(used) => used,
+            Err(error) => return vec![("programs".to_owned(), error.to_string())],
+        };
+        let wrong = |name: &str| match parameters::wrong(pins, name, &used) {
             Ok(wrong) => wrong.map(|wrong| (name.to_owned(), wrong)),
             Err(error) => Some((name.to_owned(), error.to_string())),
         };
         filter_common::maps::ALL.into_iter().filter_map(wrong).collect()
+    }
+
+    /// Refuses maps that are not as the programs have them: what is written there is read by nobody.
+    pub fn check_maps(&self) -> Result<(), DatapathError> {
+        self.pins.as_ref().map_or(Ok(()), parameters::check)
     }
 
     /// How full the maps are that ports share.

@@ -1,6 +1,8 @@
-//! What the maps have to be like: types and sizes. Programs are loaded against maps that another build made.
+//! What the maps have to be like: types and sizes, and those that the programs use. Programs are loaded against maps that
+//! another build made.
 
 use aya::maps::{MapInfo, MapType};
+use aya::programs::ProgramInfo;
 use filter_common::answer::{AnswerCounters, Room};
 use filter_common::maps::{self, BucketPool, GuardCounters, LimitPool, NodePool, RulePool, SetState};
 use filter_common::track::Settings;
@@ -20,6 +22,9 @@ pub(super) struct Parameters {
 
 /// Keys of arrays, and values of maps of maps.
 const NUMBER: usize = size_of::<u32>();
+
+/// Maps that no program looks into.
+const FOR_US: [&str; 2] = [maps::SET_STATES, maps::GRACE];
 
 /// What the map of that name is to be like.
 fn expected(name: &str) -> Parameters {
@@ -46,8 +51,20 @@ fn expected(name: &str) -> Parameters {
     Parameters { kind, key: NUMBER, value, entries }
 }
 
-/// What is wrong with a map, in words; `None` if nothing is.
-pub(super) fn wrong(pins: &Pins, name: &str) -> Result<Option<String>, DatapathError> {
+/// The numbers of the maps that the pinned programs use.
+pub(super) fn used(pins: &Pins) -> Result<Vec<u32>, DatapathError> {
+    let mut used = Vec::new();
+    for name in super::PROGRAMS {
+        let path = pins.program(name);
+        let ids = ProgramInfo::from_pin(&path).and_then(|program| program.map_ids());
+        let ids = ids.map_err(|error| DatapathError::bpf(path.display().to_string(), &error))?;
+        used.extend(ids.unwrap_or_default());
+    }
+    Ok(used)
+}
+
+/// What is wrong with a map, in words; `None` if nothing is. `used`: the maps that the programs use.
+pub(super) fn wrong(pins: &Pins, name: &str, used: &[u32]) -> Result<Option<String>, DatapathError> {
     let path = pins.map(name);
     let fail = |error: &aya::maps::MapError| DatapathError::bpf(path.display().to_string(), error);
     let info = MapInfo::from_pin(&path).map_err(|error| fail(&error))?;
@@ -58,13 +75,18 @@ pub(super) fn wrong(pins: &Pins, name: &str) -> Result<Option<String>, DatapathE
         entries: info.max_entries() as usize,
     };
     let expected = expected(name);
-    Ok((found != expected).then(|| format!("it is {found:?}, and was to be {expected:?}")))
+    if found != expected {
+        return Ok(Some(format!("it is {found:?}, and was to be {expected:?}")));
+    }
+    let is_used = FOR_US.contains(&name) || used.contains(&info.id());
+    Ok((!is_used).then(|| "the pinned programs use another one".to_owned()))
 }
 
 /// Refuses maps that are not as the programs have them.
 pub(super) fn check(pins: &Pins) -> Result<(), DatapathError> {
+    let used = used(pins)?;
     for name in maps::ALL {
-        if let Some(found) = wrong(pins, name)? {
+        if let Some(found) = wrong(pins, name, &used)? {
             let advice =
                 "the programs in force stay; detach the ports, remove the folder, and attach them again";
             return Err(DatapathError::Bpf {

@@ -83,6 +83,7 @@ impl Engine {
         // Then the policy: classifiers that are attached without one drop everything.
         let is_of_policy = |kind: DriftKind| !kind.is_of_links() && !kind.is_of_files();
         if unreadable.is_some() || drift.iter().any(|drift| is_of_policy(drift.kind)) {
+            datapath.check_maps()?;
             self.republish(datapath, state, unreadable)?;
         }
         let of_links = |drift: &&&Drift| drift.kind.is_of_links() && drift.kind != DriftKind::NotFirst;
