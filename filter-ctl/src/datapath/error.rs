@@ -13,7 +13,7 @@ const EPERM: i32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum DatapathError {
     /// We may not.
-    #[error("{call}: permission denied; filter-ctl needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN")]
+    #[error("{call}: permission denied; filter-ctl needs root, or CAP_SYS_ADMIN")]
     Permission {
         /// What was tried.
         call: String,

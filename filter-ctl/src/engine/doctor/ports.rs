@@ -47,8 +47,17 @@ pub(super) fn look(
     findings: &mut Vec<Finding>,
     stacks: &mut Vec<PortStack>,
 ) -> Result<(), EngineError> {
-    let (views, _) = ports(folders)?;
-    let wrong = drift(folders)?;
+    let looked = ports(folders).and_then(|(views, _)| Ok((views, drift(folders)?)));
+    let (views, wrong) = match looked {
+        Ok(looked) => looked,
+        Err(error) => {
+            findings.push(
+                Finding::new(Severity::Problem, "data path", "ports", error.to_string())
+                    .means("ports cannot be looked at; what is in force stays"),
+            );
+            return Ok(());
+        }
+    };
     let wanted = |port: &str| only.is_none_or(|only| only == port);
     let known = |name: &str| {
         views.iter().any(|view| view.port == name) || wrong.iter().any(|drift| drift.port == name)
