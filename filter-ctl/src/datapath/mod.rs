@@ -39,6 +39,7 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use filter_common::answer::AnswerCounters;
 use filter_common::{Counter, Direction, DropReason, Learned, PortRecord, maps, slot};
+use rustix::thread::{CapabilitySet, capabilities};
 use serde::{Deserialize, Serialize};
 
 pub use audit::{Auditor, Difference, Pressure};
@@ -365,9 +366,18 @@ fn load(identity: &Identity, pinned: Option<&Pins>) -> Result<Ebpf, DatapathErro
         .map_err(|error| DatapathError::bpf("loading the classifiers", &error))?;
     for name in PROGRAMS {
         load_program(program(&mut object, name)?)
-            .map_err(|error| DatapathError::bpf(format!("loading {name}"), &error))?;
+            .map_err(|error| refused(format!("loading {name}"), &error))?;
     }
     Ok(object)
+}
+
+/// Why a program was not loaded. Who may not look at addresses is told so by the verifier, in its own words.
+fn refused(call: String, error: &ProgramError) -> DatapathError {
+    let may_look = CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN;
+    match capabilities(None) {
+        Ok(ours) if !ours.effective.intersects(may_look) => DatapathError::Permission { call },
+        _ => DatapathError::bpf(call, error),
+    }
 }
 
 /// What nobody else can know: see [`maps::ANSWER_SECRET`]. It lives in the programs, as long as they do.
