@@ -1,4 +1,4 @@
-//! What others may do to a port: detach a program of ours, put one of theirs in front.
+//! What others may do to a port: detach a program of ours, put one of theirs in front or in its place, write to maps.
 
 #![allow(
     unsafe_code,
@@ -12,14 +12,25 @@ use std::path::Path;
 
 use filter_common::Direction;
 
+const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_LINK_UPDATE: libc::c_int = 29;
 const BPF_LINK_DETACH: libc::c_int = 34;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_F_BEFORE: u32 = 1 << 3;
 /// `BPF_TCX_INGRESS`, and behind it `BPF_TCX_EGRESS`.
 const BPF_TCX_INGRESS: u32 = 46;
+const BPF_XDP: u32 = 37;
+/// XDP without the driver's help.
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+
+/// What programs return.
+const TCX_NEXT: i32 = -1;
+const TCX_PASS: i32 = 0;
+const XDP_PASS: i32 = 2;
 
 /// `union bpf_attr`, as words.
 type Attributes = [u64; 16];
@@ -90,26 +101,66 @@ pub fn detach_link(pin: &Path) -> io::Result<()> {
     bpf(BPF_LINK_DETACH, &attributes).map(drop)
 }
 
-/// A program of somebody else's that lets everything pass, before all others on a hook as long as the value lives.
+/// Gives a pinned link another program: a pinned one, or one that lets everything pass.
+pub fn give_link(pin: &Path, program: Option<&Path>) -> io::Result<()> {
+    let link = pinned(pin)?;
+    let program = program.map_or_else(|| load(BPF_PROG_TYPE_SCHED_CLS, TCX_PASS), pinned)?;
+    let mut attributes = Attributes::default();
+    attributes[0] = words(number(&link), number(&program));
+    bpf(BPF_LINK_UPDATE, &attributes).map(drop)
+}
+
+/// Takes what stands at an index out of a pinned map of maps.
+pub fn take_out(pin: &Path, index: u32) -> io::Result<()> {
+    let map = pinned(pin)?;
+    let mut attributes = Attributes::default();
+    attributes[0] = words(number(&map), 0);
+    attributes[1] = (&raw const index) as u64;
+    bpf(BPF_MAP_DELETE_ELEM, &attributes).map(drop)
+}
+
+/// Loads a program of a type that always returns the same.
+fn load(kind: u32, result: i32) -> io::Result<File> {
+    // r0 = result; exit
+    let instructions: [u64; 2] = [words(0xb7, result.cast_unsigned()), 0x95];
+    let mut attributes = Attributes::default();
+    attributes[0] = words(kind, instructions.len() as u32);
+    attributes[1] = instructions.as_ptr() as u64;
+    attributes[2] = c"GPL".as_ptr() as u64;
+    Ok(opened(bpf(BPF_PROG_LOAD, &attributes)?))
+}
+
+/// A program of somebody else's, on a hook as long as the value lives.
 #[derive(Debug)]
 pub struct Intruder {
     _link: File,
 }
 
 impl Intruder {
-    /// Puts one on an interface.
+    /// Puts one before all others on an interface; it lets everything pass.
     pub fn before_all(ifindex: u32, direction: Direction) -> io::Result<Self> {
-        // r0 = 0 (TCX_PASS); exit
-        let instructions: [u64; 2] = [0xb7, 0x95];
-        let mut attributes = Attributes::default();
-        attributes[0] = words(BPF_PROG_TYPE_SCHED_CLS, instructions.len() as u32);
-        attributes[1] = instructions.as_ptr() as u64;
-        attributes[2] = c"GPL".as_ptr() as u64;
-        let program = opened(bpf(BPF_PROG_LOAD, &attributes)?);
-        attributes = Attributes::default();
-        attributes[0] = words(number(&program), ifindex);
+        Self::in_front(ifindex, direction, TCX_PASS)
+    }
+
+    /// The same; it leaves everything to those behind it.
+    pub fn looking_on(ifindex: u32, direction: Direction) -> io::Result<Self> {
+        Self::in_front(ifindex, direction, TCX_NEXT)
+    }
+
+    fn in_front(ifindex: u32, direction: Direction, result: i32) -> io::Result<Self> {
         let hook = BPF_TCX_INGRESS + u32::from(direction == Direction::In);
-        attributes[1] = words(hook, BPF_F_BEFORE);
+        Self::on((ifindex, hook), &load(BPF_PROG_TYPE_SCHED_CLS, result)?, BPF_F_BEFORE)
+    }
+
+    /// Puts one where frames come before there is a packet for others to see; it lets everything pass.
+    pub fn xdp(ifindex: u32) -> io::Result<Self> {
+        Self::on((ifindex, BPF_XDP), &load(BPF_PROG_TYPE_XDP, XDP_PASS)?, XDP_FLAGS_SKB_MODE)
+    }
+
+    fn on((ifindex, hook): (u32, u32), program: &File, flags: u32) -> io::Result<Self> {
+        let mut attributes = Attributes::default();
+        attributes[0] = words(number(program), ifindex);
+        attributes[1] = words(hook, flags);
         Ok(Self { _link: opened(bpf(BPF_LINK_CREATE, &attributes)?) })
     }
 }

@@ -1,228 +1,26 @@
-//! `doctor`: each thing that somebody may do to a port is seen by its name and mended, without anything that was
-//! counted or learned being lost; and a host where all is well is told so.
+//! `doctor`: a host where all is well is told so, and what is not is said, with what else is on the host and its ports,
+//! and what keeps us from filtering.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aya::maps::{Array, Map, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
-use filter_common::{ABI_VERSION, Direction, maps, slot};
+use filter_common::{ABI_VERSION, maps};
 use filter_ctl::engine::drift;
 use filter_ctl::store::Folders;
-use filter_tests::cli::{Operator, with_operator};
-use filter_tests::foreign::{Intruder, detach_link, overwrite};
+use filter_tests::cli::{Done, Operator, with_operator};
+use filter_tests::flood::profile;
+use filter_tests::foreign::Intruder;
+use filter_tests::frames::{Ipv4, udp};
 use filter_tests::net;
-use filter_tests::scene::{PORT, Scene, connect, datagram};
+use filter_tests::scene::{PORT, Scene, to_vm4, v4};
 use serde_json::Value;
 
 use super::FILTER_CTL;
+use super::drift::{array, attach, checks, diagnose, leaks, pin};
 use super::profiles::no_ports;
-
-/// Bytes of a record, and where in it `flags`, `policy` and `generation` stand.
-const RECORD: usize = 632;
-
-fn pin(operator: &Operator, name: &str) -> PathBuf {
-    operator.pins().join(format!("v{ABI_VERSION}")).join(name)
-}
-
-fn link(operator: &Operator, direction: Direction) -> PathBuf {
-    pin(operator, &format!("links/{}_{direction}", net::ifindex(PORT)))
-}
-
-fn array<V: aya::Pod>(operator: &Operator, name: &str) -> Array<MapData, V> {
-    let data = MapData::from_pin(pin(operator, &format!("maps/{name}"))).expect("it is pinned");
-    Map::Array(data).try_into().expect("it is an array of such values")
-}
-
-/// What `doctor` says, and how it ends.
-fn diagnose(operator: &Operator, line: &str) -> (i32, Value) {
-    let done = operator.run(&format!("--json doctor {line}"));
-    let first = done.stdout.lines().next().unwrap_or_default();
-    (done.code, serde_json::from_str(first).unwrap_or_else(|error| panic!("{error}: {done:?}")))
-}
-
-/// Findings of a severity: their names.
-fn checks(diagnosis: &Value, severity: &str) -> Vec<String> {
-    let findings = diagnosis["findings"].as_array().into_iter().flatten();
-    let of = findings.filter(|finding| finding["severity"] == severity);
-    of.map(|finding| finding["check"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
-/// A port whose profile forbids port 80, with something counted.
-fn attach(operator: &Operator, scene: &Scene) {
-    operator.ok(&format!("create {}", operator.file("web.xml", no_ports("web", "80"))));
-    operator.ok(&format!("attach {PORT} --profile web --profile own-mac-only"));
-    scene.comes_out("a datagram", &datagram(1));
-    scene.guest.send(&connect(80));
-}
-
-/// Whether what is forbidden gets out, and what is allowed does.
-fn leaks(scene: &Scene) -> bool {
-    let (forbidden, allowed) = (connect(80), datagram(2));
-    scene.peer.drain();
-    scene.guest.send(&forbidden);
-    scene.guest.send(&allowed);
-    let mut seen = false;
-    let arrived = scene.peer.wait_for(net::SOON, |frame| {
-        seen |= frame == forbidden;
-        frame == allowed
-    });
-    assert!(arrived.is_some(), "what is allowed does not get out");
-    seen
-}
-
-/// Does `harm`, expects these names, mends it, and expects that all is as before.
-fn harmed(operator: &Operator, scene: &Scene, expected: &[&str], harm: impl FnOnce()) {
-    let before = (operator.counts(PORT), operator.port(PORT)["learned_mac"].clone());
-    harm();
-    let (code, diagnosis) = diagnose(operator, "");
-    assert_eq!(
-        (code, checks(&diagnosis, "problem")),
-        (7, expected.iter().map(|&it| it.to_owned()).collect())
-    );
-    let (code, mended) = diagnose(operator, "--repair");
-    assert_eq!(code, 0, "{expected:?}: {mended}");
-    assert_eq!(mended["repaired"][0]["left"], "", "{mended}");
-    assert!(checks(&mended, "problem").is_empty());
-    assert_eq!(operator.port(PORT)["learned_mac"], before.1, "{expected:?}: it knows what it learned");
-    let counts = operator.counts(PORT);
-    let back: Vec<_> = before.0.0.iter().filter(|(rule, count)| counts.of(rule) < **count).collect();
-    assert!(back.is_empty(), "{expected:?}: set back: {back:?}");
-    let dropped = counts.of("rule web/ports");
-    assert!(!leaks(scene), "{expected:?}: what is forbidden is dropped again");
-    assert_eq!(operator.counts(PORT).of("rule web/ports"), dropped + 1);
-}
-
-#[test]
-fn links_that_others_took_away_are_seen_and_attached_again() {
-    with_operator(FILTER_CTL, "doctor_links", |operator| {
-        let scene = Scene::new();
-        attach(operator, &scene);
-        let [out, to_vm] = Direction::ALL.map(|direction| link(operator, direction));
-        assert!(!leaks(&scene));
-        harmed(operator, &scene, &["link-detached"], || {
-            detach_link(&out).unwrap();
-            assert!(leaks(&scene), "the classifier is off");
-        });
-        harmed(operator, &scene, &["link-detached", "link-detached"], || {
-            detach_link(&out).unwrap();
-            detach_link(&to_vm).unwrap();
-        });
-        harmed(operator, &scene, &["link-missing"], || fs::remove_file(&to_vm).unwrap());
-        harmed(operator, &scene, &["link-missing", "link-missing"], || {
-            fs::remove_file(&out).unwrap();
-            fs::remove_file(&to_vm).unwrap();
-        });
-        // What cannot be mended is said.
-        fs::remove_file(&out).unwrap();
-        fs::create_dir(&out).unwrap();
-        let (code, diagnosis) = diagnose(operator, "--repair");
-        assert_eq!((code, checks(&diagnosis, "problem")), (7, vec!["link-missing".to_owned()]));
-        let left = diagnosis["repaired"][0]["left"].as_str().unwrap_or_default();
-        assert!(left.contains(&out.display().to_string()), "{left}");
-        fs::remove_dir(&out).unwrap();
-        assert_eq!(diagnose(operator, "--repair").0, 0);
-        assert!(!leaks(&scene));
-    });
-}
-
-#[test]
-fn a_program_in_front_is_seen_and_put_behind() {
-    with_operator(FILTER_CTL, "doctor_order", |operator| {
-        let scene = Scene::new();
-        attach(operator, &scene);
-        let mut intruders = Vec::new();
-        harmed(operator, &scene, &["not-first"], || {
-            intruders.push(Intruder::before_all(net::ifindex(PORT), Direction::Out).unwrap());
-            assert!(leaks(&scene), "what the intruder accepts never gets to us");
-            let (_, diagnosis) = diagnose(operator, PORT);
-            let programs = &diagnosis["stacks"][0]["programs"];
-            assert_eq!((&programs[0]["may_pass_us"], &programs[0]["ours"]), (&true.into(), &false.into()));
-            assert_eq!((&programs[1]["may_pass_us"], &programs[1]["ours"]), (&false.into(), &true.into()));
-        });
-        let (code, diagnosis) = diagnose(operator, "");
-        assert_eq!(
-            (code, checks(&diagnosis, "note").contains(&"behind".to_owned())),
-            (0, true),
-            "{diagnosis}"
-        );
-        harmed(operator, &scene, &["not-first", "not-first"], || {
-            let more = Direction::ALL.map(|way| Intruder::before_all(net::ifindex(PORT), way).unwrap());
-            intruders.extend(more);
-        });
-    });
-}
-
-#[test]
-fn what_others_wrote_to_the_maps_is_seen_and_written_again() {
-    with_operator(FILTER_CTL, "doctor_maps", |operator| {
-        let scene = Scene::new();
-        attach(operator, &scene);
-        let ifindex = net::ifindex(PORT);
-        let mut entries: Array<MapData, u32> = array(operator, maps::IFINDEX);
-        let mut records: Array<MapData, [u8; RECORD]> = array(operator, maps::PORTS);
-        let entry = || array::<u32>(operator, maps::IFINDEX).get(&ifindex, 0).unwrap();
-        let word =
-            |record: &[u8; RECORD], at: usize| u32::from_ne_bytes(record[at..at + 4].try_into().unwrap());
-
-        harmed(operator, &scene, &["no-entry"], || entries.set(ifindex, 0, 0).unwrap());
-        let before = entry();
-        harmed(operator, &scene, &["fail-mode"], || {
-            entries.set(ifindex, before | slot::FAIL_OPEN, 0).unwrap();
-        });
-        // A record that has become another interface's, one that is no longer strict, one with an address.
-        for (name, at, value) in [("ifindex", 0, 77u32), ("flags", 4, 0), ("mac", 20, 0x5254)] {
-            let at_slot = entry() & slot::INDEX;
-            let mut record = records.get(&at_slot, 0).unwrap();
-            record[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-            let expected = if name == "ifindex" { "no-record" } else { "record" };
-            harmed(operator, &scene, &[expected], || records.set(at_slot, record, 0).unwrap());
-        }
-        // The roots of all graphs lead to one node.
-        let at_slot = entry() & slot::INDEX;
-        let mut record = records.get(&at_slot, 0).unwrap();
-        let root = record[40..44].to_owned();
-        (0..24).for_each(|number| record[40 + 4 * number..44 + 4 * number].copy_from_slice(&root));
-        harmed(operator, &scene, &["record"], || records.set(at_slot, record, 0).unwrap());
-        // A node: whatever it was, it is a leaf that lets pass now.
-        let record = records.get(&(entry() & slot::INDEX), 0).unwrap();
-        let first = word(&record, 40 + 96 + 32 + 128 + 8 + 4) as usize;
-        let count = word(&record, 40 + 96 + 32 + 128 + 8 + 8) as usize;
-        assert!((1..1000).contains(&count), "{count} nodes");
-        let last = (first + count - 1) * 16;
-        harmed(operator, &scene, &["graph"], || {
-            overwrite(&pin(operator, "maps/filter_nodes"), last, 0x00ff_0000).unwrap();
-        });
-    });
-}
-
-#[test]
-fn a_record_that_is_no_record_harms_nobody() {
-    with_operator(FILTER_CTL, "doctor_garbage", |operator| {
-        let scene = Scene::new();
-        attach(operator, &scene);
-        let ifindex = net::ifindex(PORT);
-        let entry = array::<u32>(operator, maps::IFINDEX).get(&ifindex, 0).unwrap();
-        for byte in [0, 0xff] {
-            let mut records: Array<MapData, [u8; RECORD]> = array(operator, maps::PORTS);
-            let at = array::<u32>(operator, maps::IFINDEX).get(&ifindex, 0).unwrap() & slot::INDEX;
-            records.set(at, [byte; RECORD], 0).unwrap();
-            let (code, diagnosis) = diagnose(operator, "");
-            assert_eq!(
-                (code, checks(&diagnosis, "problem")),
-                (7, vec!["no-record".to_owned()]),
-                "{diagnosis}"
-            );
-            let (code, mended) = diagnose(operator, "--repair");
-            assert_eq!(code, 0, "{mended}");
-            // What it knew is gone with the record; it is filtered again.
-            scene.comes_out("a datagram", &datagram(1));
-            assert!(!leaks(&scene));
-        }
-        assert_ne!(entry, 0);
-    });
-}
 
 #[test]
 fn a_healthy_host_is_told_so_and_so_is_one_where_nothing_is_loaded() {
@@ -275,7 +73,7 @@ fn what_else_is_on_the_host_is_seen() {
         fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0").unwrap();
         // A filter behind us.
         let tc = |line: &str| {
-            let done = std::process::Command::new("tc").args(line.split(' ')).output().expect("there is tc");
+            let done = Command::new("tc").args(line.split(' ')).output().expect("there is tc");
             assert!(done.status.success(), "{line}: {done:?}");
         };
         tc(&format!("qdisc add dev {PORT} clsact"));
@@ -291,6 +89,10 @@ fn what_else_is_on_the_host_is_seen() {
         let identity = pin(operator, "programs/identity");
         fs::remove_file(&identity).unwrap();
         assert_eq!(checks(&diagnose(operator, "").1, "warning"), ["build"]);
+        operator.ok("upgrade");
+        // An upgrade that died.
+        fs::create_dir(pin(operator, "incoming")).unwrap();
+        assert_eq!(checks(&diagnose(operator, "").1, "warning"), ["upgrade"]);
         operator.ok("upgrade");
         let profile = operator.root().join("profiles/web.xml");
         fs::write(&profile, no_ports("web", "443")).unwrap();
@@ -316,6 +118,143 @@ fn what_else_is_on_the_host_is_seen() {
             done.stdout.contains("layout version 1") && done.stderr.contains("1 problem found"),
             "{done:?}"
         );
+    });
+}
+
+#[test]
+fn a_program_where_frames_come_first_is_seen() {
+    with_operator(FILTER_CTL, "doctor_xdp", |operator| {
+        let scene = Scene::new();
+        attach(operator, &scene);
+        let intruder = Intruder::xdp(net::ifindex(PORT)).unwrap();
+        let (code, diagnosis) = diagnose(operator, "--repair");
+        assert_eq!((code, checks(&diagnosis, "warning")), (0, vec!["xdp".to_owned()]), "{diagnosis}");
+        let [out, to_vm] = [0, 1].map(|stack| diagnosis["stacks"][stack]["programs"].as_array().unwrap());
+        let place = |program: &Value| {
+            (
+                program["place"].as_str().unwrap().to_owned(),
+                program["may_pass_us"] == true,
+                program["ours"] == true,
+            )
+        };
+        let ours = ("tcx".to_owned(), false, true);
+        assert_eq!(
+            out.iter().map(place).collect::<Vec<_>>(),
+            [("xdp".to_owned(), true, false), ours.clone()]
+        );
+        assert_eq!(to_vm.iter().map(place).collect::<Vec<_>>(), [ours]);
+        assert!(out[0]["id"].as_u64().is_some_and(|id| id != 0), "{diagnosis}");
+        let text = operator.ok("doctor");
+        assert!(text.contains("(BEFORE US)") && text.contains("1 warning"), "{text}");
+        assert!(!leaks(&scene), "it is only seen");
+        drop(intruder);
+        assert_eq!(checks(&diagnose(operator, "").1, "warning"), [""; 0]);
+    });
+}
+
+#[test]
+fn what_a_port_was_asked_to_do_is_told_where_it_may_matter() {
+    with_operator(FILTER_CTL, "doctor_ports", |operator| {
+        let scene = Scene::new();
+        attach(operator, &scene);
+        operator.ok(&format!("create {}", operator.file("live.xml", profile(""))));
+        operator.ok(&format!("attach {PORT} --profile live --fail open --flows-max 8"));
+        assert_eq!(checks(&diagnose(operator, "").1, "note"), ["fail-open"]);
+        // More connections than there is room for.
+        for source in 1..=16 {
+            scene.guest.send(&v4(&Ipv4::default(), udp(source, 5000, b"question")));
+            scene.peer.send(&to_vm4(&Ipv4::default(), udp(5000, source, b"answer")));
+        }
+        let (code, diagnosis) = diagnose(operator, "");
+        assert_eq!((code, checks(&diagnosis, "warning")), (0, vec!["connections".to_owned()]), "{diagnosis}");
+        operator.ok(&format!("flows cut {PORT} --all"));
+        let (code, diagnosis) = diagnose(operator, "");
+        assert_eq!((code, checks(&diagnosis, "warning")), (0, vec![]), "{diagnosis}");
+        assert_eq!(checks(&diagnosis, "note"), ["fail-open", "connections"], "some were refused");
+    });
+}
+
+/// Runs a command line without capabilities.
+fn run_without(operator: &Operator, capabilities: &str, line: &str) -> Done {
+    let command = operator.command();
+    let mut without = Command::new("setpriv");
+    let keep_out: Vec<String> = capabilities.split(' ').map(|name| format!("-{name}")).collect();
+    without.args(["--bounding-set", &keep_out.join(",")]).arg(command.get_program());
+    without.args(line.split_whitespace());
+    without.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    without.output().map(Done::from).expect("there is setpriv")
+}
+
+/// All files and folders below one.
+fn tree(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        found.extend(tree(&path));
+        found.push(path);
+    }
+    found.sort();
+    found
+}
+
+/// Sets of capabilities without which nothing can be attached, and what `doctor` calls them.
+const TAKEN: [(&str, &str); 4] = [
+    ("all", "no CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF"),
+    ("net_admin sys_admin", "no CAP_NET_ADMIN"),
+    ("bpf sys_admin", "no CAP_BPF"),
+    ("perfmon sys_admin", "no CAP_PERFMON"),
+];
+
+#[test]
+fn who_lacks_a_capability_is_told_so_and_nothing_is_half_done() {
+    with_operator(FILTER_CTL, "doctor_capabilities", |operator| {
+        let scene = Scene::new();
+        operator.ok(&format!("create {}", operator.file("web.xml", no_ports("web", "80"))));
+        let found = |capabilities: &str| -> Value {
+            let done = run_without(operator, capabilities, "--json doctor");
+            assert_eq!(done.code, 7, "{capabilities}: {done:?}");
+            let first = done.stdout.lines().next().unwrap_or_default();
+            let diagnosis: Value = serde_json::from_str(first).unwrap();
+            assert!(checks(&diagnosis, "problem").contains(&"capabilities".to_owned()), "{diagnosis}");
+            let findings = diagnosis["findings"].as_array().unwrap();
+            findings.iter().find(|finding| finding["check"] == "capabilities").unwrap()["found"].clone()
+        };
+        let state = || {
+            let ports = tree(&operator.root().join("run/ports"));
+            let files: Vec<_> = ports.iter().map(|file| fs::read(file).unwrap()).collect();
+            (ports, files, tree(operator.pins()))
+        };
+        let before = state();
+        for (capabilities, missing) in TAKEN {
+            assert_eq!(found(capabilities), missing);
+            let done = run_without(operator, capabilities, &format!("attach {PORT} --profile web"));
+            assert_eq!((done.code, done.stdout.as_str()), (6, ""), "{capabilities}: {done:?}");
+            assert!(done.stderr.contains("permission denied; filter-ctl needs root, or CAP_BPF"), "{done:?}");
+            assert_eq!(state(), before, "{capabilities}: nothing is there that was not");
+        }
+        // The same where programs are loaded, and a port has a policy.
+        operator.ok("destroy web");
+        attach(operator, &scene);
+        let entries = |name: &str| array::<u32>(operator, maps::IFINDEX).get(&net::ifindex(name), 0).unwrap();
+        let before = (state(), entries(PORT), operator.counts(PORT));
+        for (capabilities, missing) in TAKEN {
+            assert_eq!(found(capabilities), missing);
+            for line in ["attach peer0 --profile web", "upgrade --again"] {
+                let done = run_without(operator, capabilities, line);
+                assert_eq!((done.code, done.stdout.as_str()), (6, ""), "{capabilities}: {line}: {done:?}");
+                // Who may not ask what runs on a hook cannot know that a link is in force, and takes it back.
+                let says = ["permission denied", "the kernel does not run it"];
+                assert!(says.iter().any(|it| done.stderr.contains(it)), "{capabilities}: {line}: {done:?}");
+            }
+            assert_eq!(entries("peer0"), 0, "{capabilities}");
+            assert_eq!((state(), entries(PORT), operator.counts(PORT)), before, "{capabilities}");
+        }
+        assert!(!leaks(&scene));
+        // One stands for all.
+        for line in ["doctor", "attach peer0 --profile web", "detach peer0"] {
+            let done = run_without(operator, "net_admin bpf perfmon", line);
+            assert_eq!(done.code, 0, "{line}: {done:?}");
+        }
     });
 }
 

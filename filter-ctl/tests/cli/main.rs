@@ -4,6 +4,7 @@
 mod bindings;
 mod compile;
 mod doctor;
+mod drift;
 mod explain;
 mod faults;
 mod flows;

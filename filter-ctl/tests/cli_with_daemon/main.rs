@@ -6,6 +6,8 @@
 mod bindings;
 #[path = "../cli/compile.rs"]
 mod compile;
+#[path = "../cli/drift.rs"]
+mod drift;
 #[path = "../cli/explain.rs"]
 mod explain;
 #[path = "../cli/flows.rs"]
