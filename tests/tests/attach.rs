@@ -95,7 +95,7 @@ fn echo_passes(direction: Direction, vm: &Wire, peer: &Wire) -> bool {
 }
 
 fn attached(datapath: &Datapath, name: &str) -> [bool; 2] {
-    Direction::ALL.map(|direction| datapath.is_attached(name, direction))
+    Direction::ALL.map(|direction| datapath.is_attached(name, direction).unwrap_or(false))
 }
 
 /// How many classifiers run on the interface, whoever they belong to.
