@@ -145,6 +145,7 @@ impl LogLevel {
 impl Datapath {
     /// Opens what is pinned below `folder`, or loads and pins it there.
     pub fn open(folder: &Path, options: LoadOptions) -> Result<Self, DatapathError> {
+        check_rights()?;
         let pins = Pins::new(folder);
         pins.prepare()?;
         let lock = pins.lock()?;
@@ -168,6 +169,7 @@ impl Datapath {
             }
             pins.prepare()?;
         }
+        check_rights()?;
         let lock = pins.lock()?;
         if !restored(&pins)? {
             return Ok(None);
@@ -366,17 +368,19 @@ fn load(identity: &Identity, pinned: Option<&Pins>) -> Result<Ebpf, DatapathErro
         .map_err(|error| DatapathError::bpf("loading the classifiers", &error))?;
     for name in PROGRAMS {
         load_program(program(&mut object, name)?)
-            .map_err(|error| refused(format!("loading {name}"), &error))?;
+            .map_err(|error| DatapathError::bpf(format!("loading {name}"), &error))?;
     }
     Ok(object)
 }
 
-/// Why a program was not loaded. Who may not look at addresses is told so by the verifier, in its own words.
-fn refused(call: String, error: &ProgramError) -> DatapathError {
-    let may_look = CapabilitySet::PERFMON | CapabilitySet::SYS_ADMIN;
+/// An error for those who could load programs, or not even that, and do no more: the kernel opens maps and programs by their
+/// numbers for nobody else.
+fn check_rights() -> Result<(), DatapathError> {
     match capabilities(None) {
-        Ok(ours) if !ours.effective.intersects(may_look) => DatapathError::Permission { call },
-        _ => DatapathError::bpf(call, error),
+        Ok(ours) if !ours.effective.contains(CapabilitySet::SYS_ADMIN) => {
+            Err(DatapathError::Permission { call: "changing the data path".to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 

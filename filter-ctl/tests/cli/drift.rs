@@ -354,7 +354,7 @@ fn rules_that_are_counted_elsewhere_are_seen_and_count_on() {
         attach(operator, scene);
         let file = operator.root().join(format!("run/ports/{}.json", net::ifindex(PORT)));
         let state: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-        let rules = state["applied"][0]["rules"].as_array().unwrap();
+        let rules = state["content"]["applied"][0]["rules"].as_array().unwrap();
         let counter = |position: usize| u32::try_from(rules[position]["counter"].as_u64().unwrap()).unwrap();
         let ports = rules.iter().position(|rule| rule["name"] == "rule web/ports").unwrap();
         let other = (0..rules.len()).find(|&position| position != ports).unwrap();
