@@ -346,15 +346,7 @@ impl Operator {
 
     /// The counters of a port.
     pub fn counts(&self, port: &str) -> Counts {
-        let stats = self.json(&format!("stats {port}"));
-        let number = |value: &Value| value["packets"].as_u64().unwrap_or_default();
-        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-        let list = |key: &str| stats[key].as_array().cloned().unwrap_or_default();
-        let rules = list("rules").into_iter().map(|rule| (text(&rule, "rule"), number(&rule)));
-        let guard = list("guard").into_iter().map(|count| {
-            (format!("guard {} {}", text(&count, "direction"), text(&count, "reason")), number(&count))
-        });
-        Counts(rules.chain(guard).collect())
+        Counts::read(&self.json(&format!("stats {port}")))
     }
 
     /// Runs a command line with something on its standard input and in its environment.
@@ -379,6 +371,18 @@ impl Operator {
 pub struct Counts(pub BTreeMap<String, u64>);
 
 impl Counts {
+    /// Those that `stats` prints of a port.
+    pub fn read(stats: &Value) -> Self {
+        let number = |value: &Value| value["packets"].as_u64().unwrap_or_default();
+        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let list = |key: &str| stats[key].as_array().cloned().unwrap_or_default();
+        let rules = list("rules").into_iter().map(|rule| (text(&rule, "rule"), number(&rule)));
+        let guard = list("guard").into_iter().map(|count| {
+            (format!("guard {} {}", text(&count, "direction"), text(&count, "reason")), number(&count))
+        });
+        Self(rules.chain(guard).collect())
+    }
+
     /// A counter; 0 if it is not there.
     pub fn of(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or_default()

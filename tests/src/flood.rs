@@ -105,8 +105,20 @@ impl Drop for Stop<'_> {
 /// # Panics
 /// If anything is lost, leaks or is miscounted, and if the story does.
 pub fn while_flooded(operator: &Operator, scene: &Scene, story: impl FnOnce(&Flood<'_>)) -> Sent {
+    while_flooded_and_counted(|| operator.counts(PORT), scene, story)
+}
+
+/// The same for whoever knows the port's counters in another way.
+///
+/// # Panics
+/// As [`while_flooded`].
+pub fn while_flooded_and_counted(
+    counts: impl Fn() -> Counts,
+    scene: &Scene,
+    story: impl FnOnce(&Flood<'_>),
+) -> Sent {
     let (over, out, to_vm) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    let before = operator.counts(PORT);
+    let before = counts();
     std::thread::scope(|scope| {
         let stop = Stop(&over);
         let (guest, peer) = (&scene.guest, &scene.peer);
@@ -120,7 +132,7 @@ pub fn while_flooded(operator: &Operator, scene: &Scene, story: impl FnOnce(&Flo
         drop(stop);
     });
     let sent = Sent { out: out.into_inner(), to_vm: to_vm.into_inner() };
-    let counts = operator.counts(PORT);
+    let counts = counts();
     let more = |rule: &str| counts.of(rule) - before.of(rule);
     assert_eq!(more("rule live/of-connections"), sent.out + sent.to_vm);
     assert_eq!(more("rule live/question"), 0, "the connection began before");

@@ -43,6 +43,13 @@ pub fn missing() -> Vec<Need> {
     if which("strace").is_none() {
         needs.push(one("strace", "tests kill commands at chosen system calls"));
     }
+    if !Path::new("/lib/systemd/systemd").exists() {
+        needs.push(one("systemd", "tests run the units under a systemd of their own"));
+    }
+    // systemd reloads the service with it.
+    if which("kill").is_none() {
+        needs.push(one("procps", "tests run the units under a systemd of their own"));
+    }
     if !Path::new("/usr/lib/usrsctp").is_dir() {
         needs.push(one("libusrsctp-examples", "tests follow associations between stacks of SCTP"));
     }
