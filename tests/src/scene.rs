@@ -1,5 +1,7 @@
 //! A virtual machine and its surroundings on the wire: what a test, or the demo, sends and looks for.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::frames::{
     ALL_NODES, Arp, BROADCAST, Ipv4, Ipv6, Mac, PEER, PEER_IP4, PEER_IP6, VM, VM_IP4, VM_IP6, VM_LINK_LOCAL,
     dhcp, ether_type, ethernet, icmp, protocol, tcp, udp,
@@ -19,6 +21,8 @@ pub struct Scene {
     pub guest: Wire,
     /// The other's end of `peer0`.
     pub peer: Wire,
+    /// What came to the other's end, and to the virtual machine's, before something that was waited for.
+    others: [Mutex<Vec<Vec<u8>>>; 2],
 }
 
 impl Scene {
@@ -39,7 +43,8 @@ impl Scene {
     }
 
     fn with(vnet_hdr: bool) -> Self {
-        let scene = Self { guest: net::tap_with(PORT, vnet_hdr), peer: net::tap_with("peer0", vnet_hdr) };
+        let (guest, peer) = (net::tap_with(PORT, vnet_hdr), net::tap_with("peer0", vnet_hdr));
+        let scene = Self { guest, peer, others: [const { Mutex::new(Vec::new()) }; 2] };
         net::bridge("br0", &[PORT, "peer0"]);
         scene
     }
@@ -50,7 +55,7 @@ impl Scene {
     /// If it does not come.
     pub fn comes_out(&self, what: &str, frame: &[u8]) {
         self.guest.send(frame);
-        assert!(self.peer.wait_for(SOON, |seen| seen == frame).is_some(), "{what} did not come out");
+        assert!(Self::comes(&self.peer, &self.others[0], frame), "{what} did not come out");
     }
 
     /// Sends a frame to the virtual machine, and waits for it there.
@@ -59,17 +64,39 @@ impl Scene {
     /// If it does not come.
     pub fn gets_in(&self, what: &str, frame: &[u8]) {
         self.peer.send(frame);
-        assert!(self.guest.wait_for(SOON, |seen| seen == frame).is_some(), "{what} did not get in");
+        assert!(Self::comes(&self.guest, &self.others[1], frame), "{what} did not get in");
     }
 
-    /// Whether the other end has a frame waiting; forgets all that wait.
+    /// Waits for a frame at an end, and keeps those that come before it.
+    fn comes(end: &Wire, others: &Mutex<Vec<Vec<u8>>>, frame: &[u8]) -> bool {
+        let mut others = others.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |seen: &[u8]| {
+            let found = seen == frame;
+            if !found {
+                others.push(seen.to_owned());
+            }
+            found
+        };
+        end.wait_for(SOON, wanted).is_some()
+    }
+
+    /// Whether a frame has come to an end, or waits there; forgets all that have.
+    fn has_come(end: &Wire, others: &Mutex<Vec<Vec<u8>>>, frame: &[u8]) -> bool {
+        let before = std::mem::take(&mut *others.lock().unwrap_or_else(PoisonError::into_inner));
+        // All are read, also behind the one that is found.
+        let waiting = end.drain();
+        before.iter().chain(&waiting).any(|seen| seen == frame)
+    }
+
+    /// Whether the other end has got a frame since it was asked the last time, but for those that were waited for; forgets
+    /// all that it has.
     pub fn is_out(&self, frame: &[u8]) -> bool {
-        self.peer.drain().iter().any(|seen| seen == frame)
+        Self::has_come(&self.peer, &self.others[0], frame)
     }
 
-    /// Whether the virtual machine has a frame waiting; forgets all that wait.
+    /// The same of the virtual machine.
     pub fn is_in(&self, frame: &[u8]) -> bool {
-        self.guest.drain().iter().any(|seen| seen == frame)
+        Self::has_come(&self.guest, &self.others[1], frame)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use filter_common::{ABI_VERSION, Direction};
 use filter_tests::cli::{Operator, with_operator};
 use filter_tests::flood::{attach, connection, while_flooded};
@@ -41,8 +42,9 @@ fn harmed(operator: &Operator, harm: impl FnOnce()) {
     // It is held no longer than it should be.
     operator.ok(&format!("detach {PORT}"));
     until("nothing runs on the port", || {
-        let hooks = Command::new("bpftool").args(["net", "show", "dev", PORT]).output();
-        hooks.is_ok_and(|hooks| !String::from_utf8_lossy(&hooks.stdout).contains("filter_vm"))
+        [TcAttachType::Ingress, TcAttachType::Egress]
+            .map(|hook| SchedClassifier::query_tcx(PORT, hook).expect("the kernel says").1.len())
+            == [0, 0]
     });
     drop(daemon);
 }
