@@ -145,6 +145,14 @@ pub fn bindings_of_domain(domain: &Domain, take_over: bool) -> Result<Vec<Domain
         let source = BindingSource::Metadata;
         bindings.push(DomainBinding { mac, device, alias, kind: None, source, binding });
     }
+    // Whoever writes it wants something filtered: a reference may have been forgotten.
+    if bindings.is_empty() && domain.firewall.is_some() && !domain.interfaces.is_empty() {
+        return Err(EngineError::Invalid(
+            "the `firewall` of its metadata has no `reference`, and no interface would be held to anything: expected a \
+             profile, or no `firewall`"
+                .to_owned(),
+        ));
+    }
     Ok(bindings)
 }
 

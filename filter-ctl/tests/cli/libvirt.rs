@@ -197,6 +197,7 @@ fn a_start_is_refused_where_anything_is_wrong() {
                 "the reference to `own-mac-only` gives `A` as 2, and it is given as 1 elsewhere",
             ),
             (&["prepare", "start"], "<f:rule/>", at_port(), "standard input:4:"),
+            (&["prepare", "start"], " ", at_port(), "the `firewall` of its metadata has no `reference`"),
         ] {
             let document = domain(firewall, &interfaces);
             for operation in operations {
