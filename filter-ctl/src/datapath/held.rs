@@ -53,7 +53,9 @@ pub(super) fn held() -> Option<&'static Held> {
 pub fn is_held(name: &str, ifindex: u32) -> bool {
     let runs = |held: &Held, direction| {
         let program = held.program(ifindex, direction);
-        program.is_some_and(|id| running(name, direction).is_ok_and(|running| running.contains(&id)))
+        program.is_some_and(|id| {
+            running(name, direction).is_ok_and(|running| running.iter().any(|it| it.id() == id))
+        })
     };
     held().is_some_and(|held| Direction::ALL.iter().all(|&direction| runs(held, direction)))
 }

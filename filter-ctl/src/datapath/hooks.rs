@@ -5,13 +5,12 @@
 
 use std::path::Path;
 
-use aya::programs::SchedClassifier;
 use aya::programs::links::{FdLink, PinnedLink};
 use filter_common::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::held;
-use super::link::hook;
+use super::link::running;
 use super::pins::Pins;
 use super::{Datapath, DatapathError};
 
@@ -62,8 +61,7 @@ impl Hooks {
 
     /// The programs on a port's hook, in the order in which they see packets.
     pub fn programs(&self, name: &str, direction: Direction) -> Result<Vec<HookProgram>, DatapathError> {
-        let (_, programs) = SchedClassifier::query_tcx(name, hook(direction))
-            .map_err(|error| DatapathError::bpf(format!("asking what runs on {name}"), &error))?;
+        let programs = running(name, direction)?;
         let ours = &self.ours[direction.index()];
         Ok(programs
             .iter()

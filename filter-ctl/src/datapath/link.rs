@@ -8,7 +8,7 @@ use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use filter_common::{Direction, maps};
 
 use super::held;
@@ -26,11 +26,11 @@ pub(super) const fn hook(direction: Direction) -> TcAttachType {
     }
 }
 
-/// The numbers of the programs on a hook of an interface, in their order.
-pub(super) fn running(name: &str, direction: Direction) -> Result<Vec<u32>, DatapathError> {
+/// The programs on a hook of an interface, in their order.
+pub(super) fn running(name: &str, direction: Direction) -> Result<Vec<ProgramInfo>, DatapathError> {
     let (_, programs) = SchedClassifier::query_tcx(name, hook(direction))
         .map_err(|error| DatapathError::bpf(format!("asking what runs on {name}"), &error))?;
-    Ok(programs.iter().map(aya::programs::ProgramInfo::id).collect())
+    Ok(programs)
 }
 
 impl Datapath {
@@ -105,7 +105,7 @@ impl Datapath {
         let ours = self.programs[direction.index()].info();
         let ours = ours.map_err(|error| DatapathError::bpf("asking for the classifiers", &error))?;
         let running = running(name, direction)?;
-        let runs = |id: u32| running.contains(&id);
+        let runs = |id: u32| running.iter().any(|program| program.id() == id);
         // Another may be about to take its place, or have done so since this value was made.
         Ok(runs(ours.id()) || self.pins.as_ref().is_some_and(|pins| pins.program_ids(direction).any(runs)))
     }

@@ -376,12 +376,16 @@ fn load(identity: &Identity, pinned: Option<&Pins>) -> Result<Ebpf, DatapathErro
 /// An error for those who could load programs, or not even that, and do no more: the kernel opens maps and programs by their
 /// numbers for nobody else.
 fn check_rights() -> Result<(), DatapathError> {
-    match capabilities(None) {
-        Ok(ours) if !ours.effective.contains(CapabilitySet::SYS_ADMIN) => {
-            Err(DatapathError::Permission { call: "changing the data path".to_owned() })
-        }
-        _ => Ok(()),
+    if may_change() {
+        return Ok(());
     }
+    Err(DatapathError::Permission { call: "changing the data path".to_owned() })
+}
+
+/// Whether this process has the one capability that is needed, `CAP_SYS_ADMIN`. `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON` are
+/// part of it, where it is about BPF, and do not do in its place.
+pub fn may_change() -> bool {
+    capabilities(None).is_ok_and(|ours| ours.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// What nobody else can know: see [`maps::ANSWER_SECRET`]. It lives in the programs, as long as they do.

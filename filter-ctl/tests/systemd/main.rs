@@ -27,8 +27,8 @@ const DROP_IN: &str = "/etc/systemd/system/filter-ctl.service.d/test.conf";
 /// Attaches the port with a profile that follows connections and asks a set, and has one connection begin.
 fn attach(machine: &Machine, scene: &Scene) {
     machine.ok("filter-ctl set create friends --type address");
-    machine.write("/root/live.xml", &profile(FRIENDS));
-    machine.ok("filter-ctl define /root/live.xml");
+    machine.write("/tmp/live.xml", &profile(FRIENDS));
+    machine.ok("filter-ctl define /tmp/live.xml");
     machine.ok(&format!("filter-ctl attach {PORT} --profile live"));
     scene.comes_out("the first question", &datagram(0));
     scene.gets_in("its answer", &answer(0));
@@ -78,8 +78,8 @@ fn commands_are_done_by_the_service() {
         attach(machine, &scene);
         machine.ok("filter-ctl set add friends 192.0.2.20");
         scene.comes_out("a segment to a friend", &connect(80));
-        machine.write("/root/live.xml", &profile(""));
-        machine.ok("filter-ctl update /root/live.xml");
+        machine.write("/tmp/live.xml", &profile(""));
+        machine.ok("filter-ctl update /tmp/live.xml");
         passes_alone(&scene, &datagram(1), &connect(81));
         assert_eq!(machine.counts(PORT).of("rule live/friends"), 0, "it is gone");
         machine.ok("filter-ctl timeouts set udp=77");
@@ -88,9 +88,9 @@ fn commands_are_done_by_the_service() {
         machine.ok("filter-ctl bind late --pattern late* --profile own-mac-only");
         let _late = net::tap("late0");
         machine.wait("the port that came late is filtered", || machine.status("late0") == "active");
-        machine.ok(&format!("filter-ctl migrate save {PORT} -o /root/saved"));
+        machine.ok(&format!("filter-ctl migrate save {PORT} -o /tmp/saved"));
         let _moved = net::tap("moved0");
-        machine.ok("filter-ctl migrate restore moved0 /root/saved");
+        machine.ok("filter-ctl migrate restore moved0 /tmp/saved");
         assert_eq!(machine.status("moved0"), "active");
         let connection = |port: &str| {
             let flow = machine.json(&format!("flows {port}"));

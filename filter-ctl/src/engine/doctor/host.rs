@@ -4,17 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use super::{Finding, Severity};
-use crate::datapath::{Datapath, DatapathError, in_bpffs};
+use crate::datapath::{Datapath, DatapathError, in_bpffs, may_change};
 use crate::engine::{self, sets};
 use crate::store::Folders;
 
 const HOST: &str = "host";
 const DATA_PATH: &str = "data path";
 const STANDARD_MOUNT: &str = "/sys/fs/bpf";
-
-/// The capability that is needed, and its bit in `/proc/self/status` (`linux/capability.h`). `CAP_BPF`, `CAP_NET_ADMIN` and
-/// `CAP_PERFMON` are part of it, where it is about BPF, and do not do in its place: maps within maps are opened by their numbers.
-const NEEDED: (&str, u32) = ("CAP_SYS_ADMIN", 21);
 
 /// Findings about the host.
 pub(super) fn host(folders: &Folders) -> Vec<Finding> {
@@ -58,14 +54,10 @@ fn jit() -> Option<Finding> {
 }
 
 fn capabilities() -> Finding {
-    let status = setting("/proc/thread-self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
-    let (name, bit) = NEEDED;
-    if effective & 1 << bit != 0 {
+    if may_change() {
         return Finding::new(Severity::Ok, HOST, "capabilities", "whoever asks may load and attach programs");
     }
-    Finding::new(Severity::Problem, HOST, "capabilities", format!("no {name}"))
+    Finding::new(Severity::Problem, HOST, "capabilities", "no CAP_SYS_ADMIN")
         .means("programs can neither be loaded nor looked at")
         .advice("run it as root")
 }

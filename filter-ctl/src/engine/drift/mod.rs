@@ -162,7 +162,12 @@ fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
     let mut found = Vec::new();
     let on_hooks = match Hooks::look_at(&folders.bpffs) {
         Ok(Some(hooks)) => hooks,
-        Ok(None) => return lost(folders),
+        Ok(None) => {
+            let (states, _) = PortState::load_all(folders)?;
+            let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
+            let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
+            return Ok(lost(&states, &interfaces, namespace).collect());
+        }
         Err(DatapathError::Foreign(_)) => return Ok(found),
         Err(error) => return Err(error.into()),
     };
@@ -175,24 +180,16 @@ fn look_at_hooks(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
 }
 
 /// Ports whose files say that they are filtered, where nothing is loaded: pins went, and nobody held what was pinned.
-fn lost(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
-    let (states, _) = PortState::load_all(folders)?;
-    if states.is_empty() {
-        return Ok(Vec::new());
-    }
-    let namespace = netdev::namespace().map_err(EngineError::Netlink)?;
-    let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
-    let here = states.iter().filter(|state| state.namespace == namespace);
-    let port = |state: &PortState| {
-        interfaces.at(state.ifindex).map(|interface| Drift {
-            port: interface.name.clone(),
+fn lost(states: &[PortState], interfaces: &Interfaces, namespace: u64) -> impl Iterator<Item = Drift> {
+    states.iter().filter(move |state| state.namespace == namespace).filter_map(|state| {
+        Some(Drift {
+            port: interfaces.at(state.ifindex)?.name.clone(),
             ifindex: state.ifindex,
             kind: DriftKind::LinkMissing,
             direction: None,
             detail: "no classifier is loaded".to_owned(),
         })
-    };
-    Ok(here.filter_map(port).collect())
+    })
 }
 
 /// What is wrong on the hooks of a port.
@@ -232,7 +229,7 @@ fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
     }
     let Some(datapath) = &datapath else {
         if !foreign {
-            found.extend(lost(folders)?);
+            found.extend(lost(&states, &interfaces, namespace));
         }
         return Ok(found);
     };
