@@ -43,9 +43,26 @@ pub fn call<M: Method>(
     progress: &service::Progress,
 ) -> Result<(M::Reply, Outcome), Unanswered> {
     let common = if_generation.map(|expected| (IF_GENERATION, json!(expected)));
-    let asked = asked(method, common)?;
+    let asked = (asked(method, common)?, M::MORE == More::Progress);
+    let mut answer = last(socket, asked, wait, progress)?;
+    let mut outcome = Outcome::default();
+    if let (Access::Change, Some(fields)) = (M::ACCESS, answer.as_object_mut()) {
+        outcome.generation = fields.remove(GENERATION).as_ref().and_then(Value::as_u64);
+        let notes = fields.remove(NOTES).and_then(|notes| serde_json::from_value(notes).ok());
+        outcome.notes = notes.unwrap_or_default();
+    }
+    Ok((read(answer)?, outcome))
+}
+
+/// The last answer to a call; those before it say how far it is.
+fn last(
+    socket: UnixStream,
+    asked: (RawCall, bool),
+    wait: Option<Duration>,
+    progress: &service::Progress,
+) -> Result<Value, Unanswered> {
     let mut answer = Value::Null;
-    exchange(socket, (asked, M::MORE == More::Progress), wait, |reply, continues| {
+    exchange(socket, asked, wait, &mut |reply, continues| {
         if continues {
             let Progress { done, total } = read(reply[PROGRESS].clone())?;
             progress(done, total);
@@ -54,13 +71,7 @@ pub fn call<M: Method>(
         answer = reply;
         Ok(ControlFlow::Break(()))
     })?;
-    let mut outcome = Outcome::default();
-    if let (Access::Change, Some(fields)) = (M::ACCESS, answer.as_object_mut()) {
-        outcome.generation = fields.remove(GENERATION).as_ref().and_then(Value::as_u64);
-        let notes = fields.remove(NOTES).and_then(|notes| serde_json::from_value(notes).ok());
-        outcome.notes = notes.unwrap_or_default();
-    }
-    Ok((read(answer)?, outcome))
+    Ok(answer)
 }
 
 /// Has the daemon behind a socket carry a method out again and again, with that time between, and gives what it comes to
@@ -72,7 +83,7 @@ pub fn again<M: Method>(
     each: &mut impl FnMut(M::Reply) -> ControlFlow<()>,
 ) -> Result<(), Unanswered> {
     let asked = asked(method, Some((EVERY, json!(every.as_secs().max(1)))))?;
-    exchange(socket, (asked, true), None, |reply, _| Ok(each(read(reply)?)))
+    exchange(socket, (asked, true), None, &mut |reply, _| Ok(each(read(reply)?)))
 }
 
 /// Has the daemon behind a socket tell what happens, and gives it to `each`, until that has enough.
@@ -86,7 +97,7 @@ pub fn monitor_at(
         event: Event,
     }
     let asked = RawCall { method: format!("{INTERFACE}.{MONITOR}"), parameters: json!({}) };
-    exchange(socket, (asked, true), None, |reply, _| {
+    exchange(socket, (asked, true), None, &mut |reply, _| {
         let Told { event } = read(reply)?;
         Ok(each(event))
     })
@@ -105,12 +116,13 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
     serde_json::from_value(value).map_err(|error| unknown(&error.to_string()))
 }
 
-/// Sends a call, and gives each answer to `each`, with whether another follows, until that has enough or none follows.
+/// Sends a call, and gives each answer to `each`, with whether another follows, until that has enough or none follows. It is
+/// one piece of code for all methods: there are many, and each would bring a runtime of its own.
 fn exchange(
     socket: UnixStream,
     (asked, more): (RawCall, bool),
     wait: Option<Duration>,
-    mut each: impl FnMut(Value, bool) -> Result<ControlFlow<()>, Failure>,
+    each: &mut dyn FnMut(Value, bool) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Unanswered> {
     let fail = |error: zlink::Error| lost(&error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
