@@ -1,5 +1,4 @@
-//! A virtual machine under a real libvirt, filtered by the hook through its whole life. Not run unless asked for:
-//! `cargo xtask test --vm`.
+//! A virtual machine under a real libvirt, filtered by the hook and the daemon through its whole life.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -157,7 +156,6 @@ fn has_not_gone_back(before: &Counts, now: &Counts) -> bool {
 }
 
 #[test]
-#[ignore = "it boots a virtual machine: cargo xtask test --vm"]
 fn a_machine_is_filtered_through_its_life() {
     let kernel = match kernel() {
         Ok(kernel) => kernel,

@@ -20,15 +20,15 @@ Tasks:
   check                  Formatting, and clippy with every warning an error
   test [--quick] [ARGS]  check, all tests (release profile), lint-object, and what did not run and why.
                          ARGS go to `cargo test`, for example a test's name or `-p filter-common`
-                         --quick leaves out check and runs property tests with few cases
+                         --quick leaves out check and runs property tests with few cases. Without --quick and
+                         ARGS libvirt, QEMU and a kernel are installed or fetched for a virtual machine
   test --libvirt [OPTIONS]
                          Nothing but random network filters before a live libvirt, which is installed if it
                          is missing (minutes; not part of `test`). --filters, --frames and --seed take a
                          number; --profile is `stateless` (usual), `stateful` (conversations, in order and in
                          time) or `any`; --record FOLDER keeps what was found, --replay FOLDER measures it
                          again
-  test --vm              Nothing but a virtual machine under a live libvirt; libvirt and QEMU are installed and a
-                         kernel is fetched if they are missing (not part of `test`)
+  test --vm              Nothing but the virtual machine under a live libvirt
   lint-object [FILE]     Look for slow code in the BPF object (default: the one of this tree, built first)
   demo                   Build, then run the demo (needs root)
   bench [PART]... [OPTIONS]

@@ -1,4 +1,4 @@
-//! A virtual machine under a live libvirt, for `test --vm`: nothing else installs it.
+//! A virtual machine under a live libvirt, for a test.
 //!
 //! libvirt and QEMU are installed; what the guest boots is only fetched and unpacked among the tools: a kernel that is
 //! installed would become the host's, and a static busybox would take the place of another.
@@ -21,7 +21,7 @@ const KERNELS: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-amd64"];
 /// Installs and fetches what is missing; gives the folder of what the guest boots.
 pub fn install_missing() -> Result<PathBuf> {
     if std::env::consts::ARCH != "x86_64" {
-        bail!("`test --vm` boots an x86_64 machine, and is for hosts of that kind only");
+        bail!("the virtual machine is an x86_64 one, and boots on hosts of that kind only");
     }
     let mut needs = Vec::new();
     let daemon = ["virtqemud", "libvirtd"].into_iter().any(|program| which(program).is_some());

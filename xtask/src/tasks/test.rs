@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use super::check;
 use super::not_run::{NotRun, VARIABLE};
 use super::totals::Totals;
+use super::vm;
 use crate::process::{is_root, which};
 use crate::setup::{self, Talk};
 use crate::workspace::cargo;
@@ -34,6 +36,11 @@ impl Options {
             arguments.into_iter().enumerate().filter(kept).map(|(_, argument)| argument).collect();
         Self { quick, arguments }
     }
+
+    /// Whether nothing is left out.
+    fn is_whole(&self) -> bool {
+        !self.quick && self.arguments.is_empty()
+    }
 }
 
 /// How a part ended.
@@ -49,7 +56,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let checked =
         if options.quick { Part::NotRun("--quick".to_owned()) } else { part(check::all(), "clean") };
     let not_run = NotRun::begin()?;
-    let (totals, tested) = match cargo_test(options, &not_run) {
+    let kernel = if options.is_whole() { vm::kernel() } else { None };
+    let (totals, tested) = match cargo_test(options, &not_run, kernel) {
         Ok((totals, failure)) => (totals, failure.map_or_else(|| Part::Ok(counted(totals)), Part::Failed)),
         Err(error) => (Totals::default(), Part::Failed(format!("{error:#}"))),
     };
@@ -67,7 +75,11 @@ fn part(result: Result<()>, good: &str) -> Part {
 }
 
 /// Runs the tests, passing on what they print; a failed test is an answer, not an error.
-fn cargo_test(options: &Options, not_run: &NotRun) -> Result<(Totals, Option<String>)> {
+fn cargo_test(
+    options: &Options,
+    not_run: &NotRun,
+    kernel: Option<PathBuf>,
+) -> Result<(Totals, Option<String>)> {
     let mut command = cargo();
     command.args(["test", "--release", "--no-fail-fast"]);
     // A package that was asked for stands for itself: cargo refuses it beside --workspace.
@@ -79,6 +91,7 @@ fn cargo_test(options: &Options, not_run: &NotRun) -> Result<(Totals, Option<Str
         .args(&options.arguments)
         .env(VARIABLE, &not_run.file)
         .envs(runner_as_root())
+        .envs(kernel.map(|kernel| (vm::KERNEL, kernel)))
         .stdout(Stdio::piped());
     for (name, value) in QUICK {
         if options.quick && std::env::var_os(name).is_none() {
@@ -169,5 +182,6 @@ mod tests {
         let second = options("name -- --quick");
         assert!(!second.quick);
         assert_eq!(second.arguments, ["name", "--", "--quick"]);
+        assert!(!first.is_whole() && !second.is_whole() && Options::from_arguments(vec![]).is_whole());
     }
 }

@@ -1,6 +1,6 @@
-//! `test --vm`: a virtual machine under a live libvirt, and nothing else. libvirt and QEMU are not installed for
-//! anything else.
+//! A virtual machine under a live libvirt: part of `test`, and all of `test --vm`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,7 +10,15 @@ use crate::setup::{self, Talk};
 use crate::workspace::cargo;
 
 /// The variable that tells the test where its kernel is.
-const KERNEL: &str = "FILTER_CTL_VM_KERNEL";
+pub const KERNEL: &str = "FILTER_CTL_VM_KERNEL";
+
+/// Installs what is missing, and gives the folder of the kernel. Where that fails it says why, and the test is one that was
+/// not run.
+pub fn kernel() -> Option<PathBuf> {
+    setup::vm::install_missing()
+        .inspect_err(|error| eprintln!("setup: {error:#}; no virtual machine can be started"))
+        .ok()
+}
 
 /// Installs what is missing, and runs the test.
 pub fn run() -> Result<ExitCode> {
@@ -19,7 +27,7 @@ pub fn run() -> Result<ExitCode> {
     alone::run(
         cargo()
             .args(["test", "--release", "--package", "filter-ctl", "--test", "vm"])
-            .args(["--", "--ignored", "--nocapture"])
+            .args(["--", "--nocapture"])
             .env(KERNEL, kernel),
     )
 }
