@@ -37,8 +37,8 @@ fn bpf_obstacle<T>(loaded: &Result<T, filter_ctl::datapath::DatapathError>) -> O
     }
 }
 
-/// Whether there is strace, which kills commands at chosen system calls; it is said where there is none.
-pub fn can_kill(test: &str) -> bool {
+/// Whether there is strace, which meddles with chosen system calls of commands; it is said where there is none.
+pub fn can_meddle(test: &str) -> bool {
     let there = Command::new("strace").arg("-V").output().is_ok();
     if !there {
         not_run(test, "no strace");
@@ -276,9 +276,21 @@ impl Operator {
 
     /// The command under strace, which kills it before a thread's n-th call of these system calls. It ends as the command does.
     pub fn killed_at(&self, calls: &str, number: usize) -> Command {
+        let kill = format!("inject={calls}:signal=SIGKILL:when={number}");
+        self.traced(calls, Path::new("/dev/null"), &["-e", &kill])
+    }
+
+    /// The command under strace, where a thread's n-th call of these system calls is not made and fails with that error.
+    pub fn failing_at(&self, calls: &str, number: usize, error: &str) -> Command {
+        let fail = format!("inject={calls}:error={error}:when={number}");
+        self.traced(calls, Path::new("/dev/null"), &["-e", &fail])
+    }
+
+    /// The command under strace, which writes to a file which of these system calls it makes.
+    pub fn traced(&self, calls: &str, output: &Path, options: &[&str]) -> Command {
         let mut command = Command::new("strace");
-        command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-        command.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={number}")]).arg(&self.binary);
+        command.arg("-f").arg("-o").arg(output).args(["-e", &format!("trace={calls}")]).args(options);
+        command.arg(&self.binary);
         command.env("FILTER_CTL_ROOT", self.root()).env("FILTER_CTL_BPFFS", self.pins());
         command
     }

@@ -61,9 +61,8 @@ impl Varlink {
         let mut bytes = Vec::new();
         let mut byte = [0];
         loop {
-            if self.socket.read(&mut byte)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            // Also where a signal comes in between.
+            self.socket.read_exact(&mut byte)?;
             if byte == [0] {
                 return serde_json::from_slice(&bytes).map_err(io::Error::other);
             }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use filter_ctl::datapath::Datapath;
-use filter_tests::cli::{Done, Operator, can_kill, with_operator};
+use filter_tests::cli::{Done, Operator, can_meddle, with_operator};
 use filter_tests::net;
 use filter_tests::scene::{ADDRESSES, PORT, Scene, connect, datagram};
 use serde_json::{Value, json};
@@ -366,7 +366,7 @@ fn killed_at(operator: &Operator, calls: &str, number: usize, line: &str) -> Opt
 #[test]
 fn a_journal_tells_the_truth_of_commands_that_died() {
     with_operator(FILTER_CTL, "journal_killed", |operator| {
-        if !can_kill("a_journal_tells_the_truth_of_commands_that_died") {
+        if !can_meddle("a_journal_tells_the_truth_of_commands_that_died") {
             return;
         }
         let _scene = Scene::new();

@@ -7,7 +7,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use filter_tests::cli::{Operator, can_kill, with_operator};
+use filter_tests::cli::{Operator, can_meddle, with_operator};
 use filter_tests::flood::{attach, connection, gone_back, profile, while_flooded};
 use filter_tests::generate::Rng;
 use filter_tests::net::{self, Wire, until};
@@ -156,7 +156,7 @@ fn go_on(operator: &Operator, rng: &mut Rng, what: &str) {
 fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
     const TEST: &str = "whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten";
     with_operator(FILTER_CTL, "kill", |operator| {
-        if !can_kill(TEST) {
+        if !can_meddle(TEST) {
             return;
         }
         let seed = std::env::var("FILTER_CTL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
@@ -222,7 +222,7 @@ fn whatever_is_killed_nothing_is_lost_leaks_or_is_forgotten() {
 fn an_update_that_dies_at_any_write_forgets_no_counter() {
     const TEST: &str = "an_update_that_dies_at_any_write_forgets_no_counter";
     with_operator(FILTER_CTL, "kill_writes", |operator| {
-        if !can_kill(TEST) {
+        if !can_meddle(TEST) {
             return;
         }
         let scene = Scene::new();

@@ -20,7 +20,7 @@ pub use sys::set_mark;
 pub use wire::{Segmentation, Wire};
 
 /// How long a test waits for what must happen, however busy the machine is.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// What keeps tests with interfaces from running here, if anything does.
 pub fn obstacle() -> Option<String> {
