@@ -76,10 +76,7 @@ impl Engine {
         if self.history.is_none() {
             let actual = Actual::read(&self.folders, &self.profiles)?;
             let mut history = History::open(&self.folders, self.keep, &actual)?;
-            if let Some(entry) = history.unsettled().cloned() {
-                let done = self.done_of(entry)?;
-                settle(&mut history, done)?;
-            }
+            self.end_what_was_begun(&mut history)?;
             find_others(&mut history, &actual)?;
             self.history = Some(history);
         }
@@ -87,9 +84,23 @@ impl Engine {
         Ok(history)
     }
 
+    /// Writes down what was done of a change of which that is not known yet.
+    fn end_what_was_begun(&self, history: &mut History) -> Result<(), EngineError> {
+        let Some(entry) = history.unsettled().cloned() else { return Ok(()) };
+        let done = self.done_of(entry)?;
+        Ok(settle(history, done)?)
+    }
+
     /// Writes down that this is about to be changed. Where it fails nothing may be changed.
     pub(super) fn begin(&mut self, planned: Planned) -> Result<(), EngineError> {
         let author = self.author.clone();
+        self.journal()?;
+        if let Some(mut history) = self.history.take() {
+            // How a change of ours ended may not have been written: no other may take its number.
+            let ended = self.end_what_was_begun(&mut history);
+            self.history = Some(history);
+            ended?;
+        }
         let history = self.journal()?;
         let mut entry = Entry::new(history.generation() + 1, Some(author));
         for (name, text) in planned.profiles {
@@ -112,10 +123,9 @@ impl Engine {
     /// Writes down that what was begun is done, or what of it is. Where that cannot be written the next command does.
     pub(super) fn finish<T>(&mut self, outcome: Result<T, EngineError>) -> Result<T, EngineError> {
         let Some(mut history) = self.history.take() else { return outcome };
-        let written = match (&outcome, history.unsettled().cloned()) {
-            (Ok(_), _) => history.done().map_err(EngineError::from),
-            (Err(_), Some(entry)) => self.done_of(entry).and_then(|done| Ok(settle(&mut history, done)?)),
-            (Err(_), None) => Ok(()),
+        let written = match &outcome {
+            Ok(_) => history.done().map_err(EngineError::from),
+            Err(_) => self.end_what_was_begun(&mut history),
         };
         // What was changed is in force all the same, and the line that it began with says so.
         drop(written);

@@ -116,7 +116,7 @@ impl History {
     /// Says that a change begins. Where it fails nothing is said.
     pub fn begin(&mut self, entry: Entry) -> Result<(), StoreError> {
         if self.segment.entries.len() as u64 >= self.keep {
-            self.begin_next_part()?;
+            self.begin_next_part(&entry)?;
         }
         let settle = entry.is_lasting();
         self.add(&Line::Begun(Box::new(entry.clone())), settle)?;
@@ -168,22 +168,28 @@ impl History {
         let text = line.text().map_err(|error| StoreError::io(&self.path, io::Error::other(error)))?;
         // With room for the line that ends it.
         let is_first = self.segment.entries.is_empty();
-        if !is_first && self.segment.open.is_none() && !self.writer.has_room(text.len() + 64) {
-            self.begin_next_part()?;
+        if let Line::Begun(entry) | Line::Entry(entry) = line
+            && !is_first
+            && self.segment.open.is_none()
+            && !self.writer.has_room(text.len() + 64)
+        {
+            self.begin_next_part(entry)?;
         }
         self.writer.append(&self.path, &text, settle)
     }
 
-    fn begin_next_part(&mut self) -> Result<(), StoreError> {
+    /// Begins another part, whose first line will be about this change.
+    fn begin_next_part(&mut self, next: &Entry) -> Result<(), StoreError> {
         let generation = self.generation();
         self.segment = begin_part(&self.folder, &self.objects, generation, self.known.clone(), None, None)?;
         self.path = path(&self.folder, generation);
         self.writer = Writer::open(&self.path, &self.segment)?;
-        self.forget_old()
+        self.forget_old(next)
     }
 
-    /// Removes parts in which nothing is that is kept, and texts that no other needs.
-    fn forget_old(&mut self) -> Result<(), StoreError> {
+    /// Removes parts in which nothing is that is kept, and texts that no other needs, nor the change that comes next: its texts
+    /// are there before the line that names them.
+    fn forget_old(&mut self, next: &Entry) -> Result<(), StoreError> {
         let oldest = self.generation().saturating_sub(self.keep);
         let starts = starts(&self.folder)?;
         for pair in starts.windows(2) {
@@ -192,7 +198,8 @@ impl History {
             }
         }
         let past = self.past()?;
-        let needed: BTreeSet<Digest> = past.digests().chain(self.known.profiles.values()).cloned().collect();
+        let known = self.known.profiles.values().chain(next.digests());
+        let needed: BTreeSet<Digest> = past.digests().chain(known).cloned().collect();
         self.objects.keep_only(&needed);
         Ok(())
     }
