@@ -1,6 +1,5 @@
 //! `daemon`, `events` and `config`.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -24,17 +23,7 @@ pub enum ConfigCommand {
 
 impl Context {
     pub(super) fn daemon(&self, named: Option<&Path>) -> Result<(), Failure> {
-        let config =
-            Config::find(named, &self.folders).map_err(|error| Failure::new(INVALID, error.to_string()))?;
-        let level = config.log.tracing();
-        let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
-        // The journal has the time already.
-        if std::env::var_os("JOURNAL_STREAM").is_some() {
-            log.without_time().init();
-        } else {
-            log.init();
-        }
-        daemon::run(&self.folders, named, config)
+        daemon::run(&self.folders, named)
     }
 
     pub(super) fn events(&self, count: Option<u64>) -> Result<(), Failure> {

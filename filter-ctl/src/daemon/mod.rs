@@ -4,8 +4,10 @@
 //! is. When it ends, however it does, nothing changes in the kernel.
 
 mod config;
+mod log;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,11 +28,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::datapath::{self, UpgradeOptions};
 use crate::engine::{self, Drift, Repaired, Settled};
-use crate::service::failure::{CONFLICT, Failure, INVALID, KERNEL};
-use crate::service::{Event, EventKind, Host, Order, Rights, Service, serve, socket_path};
+use crate::service::failure::{CONFLICT, Failure, KERNEL};
+use crate::service::{Event, EventKind, Host, Misconfigured, Order, Rights, Service, serve, socket_path};
 use crate::store::{Folders, Lock};
 
 pub use config::{Config, ConfigError};
+use log::Log;
 use watch::Nudge;
 
 /// How long commands that are at work may take before the daemon gives up starting.
@@ -41,30 +44,59 @@ const PAUSE: Duration = Duration::from_millis(10);
 const END: Duration = Duration::from_secs(30);
 /// Between two comparisons of everything, graphs and all.
 const CHECK_ALL_EVERY: Duration = Duration::from_secs(60);
+/// Between two attempts to put right what could not be.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Between two looks at all interfaces, should nobody report anything.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Everybody may connect: who may do what is said there. Nobody but root may look at anything else in the folder.
 const SOCKET_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o711;
 
+/// What is done where the configuration cannot be used. Ports have to be filtered all the same.
+const AS_DEFAULTS: &str = "the daemon does what it does without a configuration: nobody but root may ask it";
+const AS_BEFORE: &str = "the daemon goes on with what it read before";
+
 /// Runs until it is told to end.
-/// `named` is the file that the configuration was read from, if it is not the standard one; it is read again on a reload.
-pub fn run(folders: &Folders, named: Option<&Path>, config: Config) -> Result<(), Failure> {
-    let rights = config.rights().map_err(|error| Failure::new(INVALID, error))?;
+/// `named` is the file with the configuration, if it is not the standard one; it is read again on a reload.
+pub fn run(folders: &Folders, named: Option<&Path>) -> Result<(), Failure> {
+    let (configured, wrong) = match Configured::read(named, folders) {
+        Ok(configured) => (configured, None),
+        Err(error) => (Configured::default(), Some(Misconfigured { error, instead: AS_DEFAULTS })),
+    };
+    let log = Log::begin(configured.config.log);
+    if let Some(Misconfigured { error, instead }) = &wrong {
+        tracing::error!(%error, "{instead}");
+    }
     let lock = lock(folders)?;
     open_many_files();
     datapath::stay();
     let listener = listen(folders)?;
-    let host = Arc::new(Host::new(folders.clone(), Some(lock), config.keep_generations));
+    let host = Arc::new(Host::new(folders.clone(), Some(lock), configured.config.keep_generations));
+    host.set_misconfigured(wrong);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| system("starting", &error))?;
-    let ended = runtime.block_on(live(&host, listener, (named, config, rights)));
+    let ended = runtime.block_on(live(&host, listener, named, configured, &log));
     // What was begun is brought to its end.
     runtime.shutdown_timeout(END);
     ended
+}
+
+/// What the file says, and whom it names.
+#[derive(Debug, Default)]
+struct Configured {
+    config: Config,
+    rights: Rights,
+}
+
+impl Configured {
+    fn read(named: Option<&Path>, folders: &Folders) -> Result<Self, String> {
+        let config = Config::find(named, folders).map_err(|error| error.to_string())?;
+        let rights = config.rights()?;
+        Ok(Self { config, rights })
+    }
 }
 
 /// Links of ports are held, four descriptors a port; what is usual for all programs is not enough for many.
@@ -131,7 +163,9 @@ fn listen(folders: &Folders) -> Result<StdListener, Failure> {
 async fn live(
     host: &Arc<Host>,
     listener: StdListener,
-    (named, config, rights): (Option<&Path>, Config, Rights),
+    named: Option<&Path>,
+    Configured { config, rights }: Configured,
+    log: &Log,
 ) -> Result<(), Failure> {
     listener.set_nonblocking(true).map_err(|error| system("the socket", &error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| system("the socket", &error))?;
@@ -146,8 +180,9 @@ async fn live(
     let (say_rights, rights) = shared::channel(rights);
     let serving = tokio::spawn(serve(listener, Arc::clone(host), rights));
     let ports = tokio::spawn(keep_ports(Arc::clone(host), nudged));
-    let checks = tokio::spawn(check(Arc::clone(host), config.check_every(), config.repair));
-    tell(&[NotifyState::Ready]);
+    let checks = |config: &Config| tokio::spawn(check(Arc::clone(host), config.check_every(), config.repair));
+    let mut checking = checks(&config);
+    tell(&[NotifyState::Ready, NotifyState::Status(&status(host))]);
     tracing::info!(config = ?config, "ready");
     if let Some(time) = sd_notify::watchdog_enabled() {
         tokio::spawn(stay_alive(Arc::clone(host), time / 3));
@@ -157,15 +192,22 @@ async fn live(
             _ = ended.recv() => break,
             _ = interrupted.recv() => break,
             _ = reload.recv() => {
-                let read = Config::find(named, host.folders());
-                let read = read.map_err(|error| error.to_string());
-                match read.and_then(|config| config.rights()) {
-                    Ok(rights) => {
+                match Configured::read(named, host.folders()) {
+                    Ok(Configured { config, rights }) => {
+                        log.set(config.log);
+                        host.keep(config.keep_generations);
+                        host.set_misconfigured(None);
                         say_rights.send_replace(rights);
-                        tracing::info!("the configuration was read again");
+                        checking.abort();
+                        checking = checks(&config);
+                        tracing::info!(config = ?config, "the configuration was read again");
                     }
-                    Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+                    Err(error) => {
+                        tracing::error!(%error, "{AS_BEFORE}");
+                        host.set_misconfigured(Some(Misconfigured { error, instead: AS_BEFORE }));
+                    }
                 }
+                tell(&[NotifyState::Status(&status(host))]);
             }
         }
     }
@@ -173,7 +215,7 @@ async fn live(
     tracing::info!("ends; all stays in force");
     serving.abort();
     ports.abort();
-    checks.abort();
+    checking.abort();
     Ok(())
 }
 
@@ -287,12 +329,14 @@ async fn check(host: Arc<Host>, every: Duration, repair: bool) {
     }
 }
 
-/// What was found wrong and told.
+/// What was found wrong and told, and is so still.
 #[derive(Debug, Default)]
 struct Told {
     drift: Vec<Drift>,
-    /// Why nothing of it could be put right: then it is tried again.
-    failure: Option<String>,
+    /// Why it could not be put right, by port; under no name, why nothing could.
+    failures: BTreeMap<String, String>,
+    /// When that is tried again.
+    again_at: Option<Instant>,
 }
 
 /// Looks for drift, tells of what was not told `before`, and puts right what can be. Gives what is wrong afterwards.
@@ -301,7 +345,8 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
     let fail = |error| service.failure(&error);
     let look = || if all { engine::drift(host.folders()) } else { engine::drift_of_hooks(host.folders()) };
     let wrong = look().map_err(fail)?;
-    for drift in wrong.iter().filter(|drift| !before.drift.contains(drift)) {
+    let is_new = |drift: &&Drift| !before.drift.contains(drift);
+    for drift in wrong.iter().filter(is_new) {
         let Drift { port, kind, direction, detail, .. } = drift;
         let direction = direction.as_deref().unwrap_or_default();
         tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
@@ -312,32 +357,41 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
             told,
         ));
     }
-    let is_new = |drift: &Drift| before.failure.is_some() || !before.drift.contains(drift);
-    if !(repair && wrong.iter().any(|drift| drift.kind.is_repairable() && is_new(drift))) {
-        return Ok(Told { drift: wrong, failure: None });
+    if wrong.is_empty() {
+        return Ok(Told::default());
     }
-    let repaired = match service.engine()?.repair(&wrong) {
-        Ok(repaired) => repaired,
-        Err(error) => {
-            let failure = fail(error).message;
-            if before.failure.as_ref() != Some(&failure) {
-                tracing::error!(error = %failure, "nothing could be put right; it is tried again");
-                host.tell(Event::now(EventKind::NotRepaired, None, failure.as_str()));
-            }
-            return Ok(Told { drift: wrong, failure: Some(failure) });
-        }
-    };
+    let is_due = before.again_at.is_some_and(|at| at <= Instant::now());
+    let is_work = |drift: &Drift| drift.kind.is_repairable() && (is_due || is_new(&drift));
+    if !(repair && wrong.iter().any(is_work)) {
+        return Ok(Told { drift: wrong, failures: before.failures.clone(), again_at: before.again_at });
+    }
+    let repaired = service.engine()?.repair(&wrong).unwrap_or_else(|error| {
+        let left = format!("nothing could be put right: {}", fail(error).message);
+        vec![Repaired { port: String::new(), mended: Vec::new(), left }]
+    });
+    let mut failures = BTreeMap::new();
     for Repaired { port, mended, left } in repaired {
         let mended: Vec<&str> = mended.iter().map(|kind| kind.name()).collect();
         if left.is_empty() {
             tracing::warn!(%port, mended = mended.join(","), "put right");
             host.tell(Event::now(EventKind::Repaired, Some(&port), mended.join(" ")));
-        } else {
-            tracing::error!(%port, error = %left, "could not be put right");
-            host.tell(Event::now(EventKind::NotRepaired, Some(&port), left));
+            continue;
         }
+        if before.failures.get(&port) != Some(&left) {
+            tracing::error!(%port, error = %left, "could not be put right; it is tried again");
+            let port = Some(port.as_str()).filter(|port| !port.is_empty());
+            host.tell(Event::now(EventKind::NotRepaired, port, left.as_str()));
+        }
+        failures.insert(port, left);
     }
-    Ok(Told { drift: look().map_err(fail)?, failure: None })
+    let mut drift = look().map_err(fail)?;
+    // What has come meanwhile is told and put right next time.
+    drift.retain(|left| wrong.contains(left));
+    let is_left = drift.iter().any(|drift| drift.kind.is_repairable());
+    // Where nothing could be, there is no place for pins: all hangs on this process until there is one.
+    let after = if failures.contains_key("") { Duration::ZERO } else { TRY_AGAIN_AFTER };
+    let again_at = is_left.then(|| Instant::now() + after);
+    Ok(Told { drift, failures, again_at })
 }
 
 /// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.
@@ -352,6 +406,12 @@ async fn stay_alive(host: Arc<Host>, every: Duration) {
             tell(&[NotifyState::Watchdog]);
         }
     }
+}
+
+/// What `systemctl status` shows in a line.
+fn status(host: &Host) -> String {
+    let wrong = host.misconfigured().map(|wrong| format!("{}: {}", wrong.instead, wrong.error));
+    wrong.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
 
 /// A service manager that does not listen is no reason to do anything else.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use super::{Access, Event, EventKind, Method, Service};
+use super::{Access, Event, EventKind, Method, Misconfigured, Service};
 use crate::datapath::{Builds, LogLevel, Replaced, UpgradeOptions};
-use crate::engine::{self, Diagnosis, Repaired};
+use crate::engine::{self, Diagnosis, Finding, Repaired, Severity};
 
 /// Looks at the host and at a port, or at all of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -22,7 +22,24 @@ impl Method for Diagnose {
     type Reply = Diagnosis;
 
     fn carry_out(self, service: &Service) -> Result<Diagnosis, Failure> {
-        engine::diagnose(service.folders(), self.port.as_deref()).map_err(|error| service.failure(&error))
+        let mut diagnosis = engine::diagnose(service.folders(), self.port.as_deref())
+            .map_err(|error| service.failure(&error))?;
+        diagnosis.findings.splice(0..0, service.host.misconfigured().map(Finding::from));
+        diagnosis.worst = diagnosis.findings.iter().map(|it| it.severity).max().unwrap_or(Severity::Ok);
+        Ok(diagnosis)
+    }
+}
+
+impl From<Misconfigured> for Finding {
+    fn from(Misconfigured { error, instead }: Misconfigured) -> Self {
+        Self {
+            severity: Severity::Warning,
+            about: "host".to_owned(),
+            check: "configuration".to_owned(),
+            found: error,
+            means: instead.to_owned(),
+            advice: "mend it, see `filter-ctl config check`, then `systemctl reload filter-ctl`".to_owned(),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod wire;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::datapath::LoadOptions;
@@ -68,7 +69,9 @@ pub struct Host {
     /// Held already, by the daemon; else it is taken for each piece of work.
     lock: Option<Lock>,
     /// How many changes the journal keeps.
-    keep: u64,
+    keep: AtomicU64,
+    /// What is wrong with the configuration, of a daemon.
+    misconfigured: Mutex<Option<Misconfigured>>,
     /// One piece of work at a time.
     turn: Mutex<()>,
     /// What happens, for those who listen.
@@ -79,7 +82,29 @@ impl Host {
     /// With these folders, under a lock that is held already, or is taken when there is something to change. The journal
     /// keeps so many changes.
     pub fn new(folders: Folders, lock: Option<Lock>, keep: u64) -> Self {
-        Self { folders, lock, keep, turn: Mutex::new(()), events: Events::default() }
+        Self {
+            folders,
+            lock,
+            keep: AtomicU64::new(keep),
+            misconfigured: Mutex::default(),
+            turn: Mutex::new(()),
+            events: Events::default(),
+        }
+    }
+
+    /// From now on the journal keeps so many changes.
+    pub fn keep(&self, generations: u64) {
+        self.keep.store(generations, Ordering::Relaxed);
+    }
+
+    /// Says what is wrong with the configuration, if anything is, for those who ask what is wrong.
+    pub fn set_misconfigured(&self, now: Option<Misconfigured>) {
+        *self.misconfigured.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// What is wrong with the configuration.
+    pub fn misconfigured(&self) -> Option<Misconfigured> {
+        self.misconfigured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where everything is.
@@ -96,6 +121,15 @@ impl Host {
     pub fn changed(&self, generation: u64, by: &str) {
         self.events.changed(generation, by);
     }
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misconfigured {
+    /// What is wrong, and where.
+    pub error: String,
+    /// What holds instead.
+    pub instead: &'static str,
 }
 
 /// Who asks, and on what condition.
@@ -213,8 +247,8 @@ impl<'a> Service<'a> {
                 Some(lock) => lock.clone(),
                 None => Lock::take(folders)?,
             };
-            let mut engine =
-                Engine::open_locked(folders.clone(), options, lock)?.with_kept_generations(*keep);
+            let mut engine = Engine::open_locked(folders.clone(), options, lock)?;
+            engine = engine.with_kept_generations(keep.load(Ordering::Relaxed));
             if let Some(author) = &self.order.author {
                 engine = engine.with_author(author.clone());
             }

@@ -5,11 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use filter_common::{ABI_VERSION, Direction};
-use filter_tests::cli::with_operator;
+use filter_tests::cli::{Operator, with_operator};
 use filter_tests::foreign::detach_link;
 use filter_tests::net::{self, until};
 use filter_tests::scene::{ADDRESSES, PORT, Scene, datagram, spoofed_datagram};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::FILTER_CTL;
 
@@ -148,7 +149,7 @@ fn what_others_take_away_is_put_right_within_a_second() {
 }
 
 #[test]
-fn a_configuration_that_makes_no_sense_is_told() {
+fn a_configuration_that_makes_no_sense_is_told_and_keeps_no_port_from_being_filtered() {
     with_operator(FILTER_CTL, "life_config", |operator| {
         let good = operator.file("good.toml", "log = \"debug\"\n");
         operator.ok(&format!("config check {good}"));
@@ -156,9 +157,39 @@ fn a_configuration_that_makes_no_sense_is_told() {
         let told = operator.fails(&format!("config check {bad}"), 5);
         assert!(told.contains("line 2") && told.contains("rights"), "{told}");
         operator.fails("config check /nowhere/filter-ctl.toml", 5);
-        let mut daemon = operator.daemon_unready(&["--config", &bad]);
-        assert_eq!(daemon.ended(), Some(5));
-        let _daemon = operator.daemon(&["--config", &good]);
-        until("it answers", || operator.run("ports").code == 0);
+
+        let daemon = operator.daemon(&["--config", &bad]);
+        daemon.says(&["ERROR", "nobody but root", "bad.toml"]);
+        operator.ok(&format!("bind all --pattern {PORT} --profile own-mac-only"));
+        let _scene = Scene::new();
+        until("it is filtered", || operator.json("ports")[0]["status"] == "active");
+        let found = configuration_of(operator).expect("doctor knows");
+        assert_eq!(found["severity"], "warning");
+        assert!(found["found"].as_str().unwrap().contains("line 2"), "{found}");
+        assert!(found["means"].as_str().unwrap().contains("without a configuration"), "{found}");
+        // Mended, it is read and done at once: what is logged, too.
+        operator.file("bad.toml", "log = \"error\"\ncheck-every-ms = 50\nkeep-generations = 2\n");
+        daemon.signal(Signal::HUP);
+        until("it is read", || configuration_of(operator).is_none());
+        for seconds in 30..40 {
+            operator.ok(&format!("timeouts set udp={seconds}"));
+        }
+        assert!(operator.json("log")["entries"].as_array().unwrap().len() <= 2, "{}", operator.json("log"));
+        assert!(!daemon.log().contains("timeouts"), "it logs errors only: {}", daemon.log());
+        // And broken again it stays as it was.
+        operator.file("bad.toml", "keep-generations = 0\n");
+        daemon.signal(Signal::HUP);
+        until("it is told", || configuration_of(operator).is_some());
+        let found = configuration_of(operator).expect("doctor knows");
+        assert!(found["means"].as_str().unwrap().contains("read before"), "{found}");
+        operator.ok("timeouts set udp=77");
+        assert!(operator.json("log")["entries"].as_array().unwrap().len() <= 2, "{}", operator.json("log"));
     });
+}
+
+/// What `doctor` says of the configuration.
+fn configuration_of(operator: &Operator) -> Option<Value> {
+    let diagnosis = operator.json("doctor");
+    let findings = diagnosis["findings"].as_array().expect("there are some");
+    findings.iter().find(|finding| finding["check"] == "configuration").cloned()
 }

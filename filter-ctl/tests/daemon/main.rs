@@ -1,6 +1,7 @@
 //! The daemon: who may ask it, what strangers can do to it, ports that appear and vanish, how it begins and ends.
 
 mod access;
+mod drift;
 mod events;
 mod interface;
 mod kill;
