@@ -162,6 +162,16 @@ pub fn indices() -> io::Result<impl Fn(u32) -> bool> {
     Ok(move |index| rustix::net::netdevice::index_to_name(&socket, index) != Err(rustix::io::Errno::NODEV))
 }
 
+/// Whether the interface of this index has this name now.
+pub fn is_named(index: u32, name: &str) -> io::Result<bool> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
+    match rustix::net::netdevice::index_to_name(&socket, index) {
+        Ok(found) => Ok(found == name),
+        Err(rustix::io::Errno::NODEV) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Asks the kernel for all that there is of something, and gives each answer to `each`.
 pub(crate) fn dump(wanted: RouteNetlinkMessage, each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
     ask(wanted, NLM_F_DUMP | NLM_F_REQUEST, each)

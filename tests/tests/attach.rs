@@ -9,7 +9,7 @@ use aya::maps::{Array, Map, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, TcAttachType};
 use filter_common::{Counter, Direction, DropReason, Verdict, maps};
-use filter_ctl::datapath::Datapath;
+use filter_ctl::datapath::{Datapath, DatapathError};
 use filter_ctl::policy::{Atom, Field, Policy, Step, Test, Then};
 use filter_ctl::reference::Port;
 use filter_tests::frames::{
@@ -590,5 +590,31 @@ fn the_record_of_another_port_is_no_policy() {
         assert_eq!(no_policy(&datapath), before + 1, "vm has its own");
         let crossed = vm.drain().into_iter().any(|arrived| arrived == frame(SPOOF));
         assert!(!crossed, "and nothing went on");
+    });
+}
+
+/// A port is an interface's index; names are given to others.
+#[test]
+fn an_interface_that_got_the_name_of_another_is_not_attached_to() {
+    with_datapath("attach_name", |_, mut datapath| {
+        let _taps = [tap("vm0"), tap("vm1")];
+        let index = ifindex("vm0");
+        let mut loaded = TestPort::new(index);
+        let retired = loaded.publish(&mut datapath, &pass_all(), &strict());
+        datapath.reclaim(retired.into_iter().collect()).expect("the kernel waits");
+        let refused = |datapath: &mut Datapath| {
+            let error = datapath.attach("vm1", index).expect_err("it is another");
+            assert!(matches!(error, DatapathError::Gone(ref name) if name == "vm1"), "{error}");
+            Direction::ALL.iter().any(|&way| datapath.is_attached("vm1", way).expect("the kernel says"))
+        };
+        assert!(!refused(&mut datapath));
+        assert_eq!(datapath.linked(), [0; 0]);
+        assert_eq!(datapath.attach("vm0", index).expect("it is there"), Direction::ALL);
+        assert_eq!(datapath.attach("vm0", index).expect("it is there"), []);
+        // What is attached stays.
+        assert!(!refused(&mut datapath));
+        for direction in Direction::ALL {
+            assert!(datapath.is_attached("vm0", direction).expect("the kernel says"));
+        }
     });
 }

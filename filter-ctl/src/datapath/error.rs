@@ -81,6 +81,9 @@ pub enum DatapathError {
         "interface index {0} is beyond the table of 1048576; reboot the host, or move the port to a new network namespace"
     )]
     Ifindex(u32),
+    /// The interface is gone, or has another name now.
+    #[error("{0}: there is no such interface any more")]
+    Gone(String),
     /// Attached, but the kernel does not list our program.
     #[error(
         "{port}: the {direction} classifier was attached but the kernel does not run it; see `bpftool net`"
@@ -120,26 +123,32 @@ impl DatapathError {
         Self::Io { path: path.to_owned(), error }
     }
 
-    /// Wraps an error of aya's; permission is looked for in the whole chain of causes.
+    /// Wraps an error of aya's, with the whole chain of causes.
     pub(super) fn bpf(call: impl Into<String>, error: &(dyn std::error::Error + 'static)) -> Self {
         let call = call.into();
+        // EACCES is the verifier's word, not that of access control.
+        if errno(error) == Some(EPERM) {
+            return Self::Permission { call };
+        }
         let mut text = error.to_string();
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            // EACCES is the verifier's word, not that of access control.
-            if let Some(io) = error.downcast_ref::<io::Error>()
-                && io.raw_os_error() == Some(EPERM)
-            {
-                return Self::Permission { call };
-            }
-            cause = error.source();
-            if let Some(cause) = cause {
-                let more = cause.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
+        for cause in causes(error).skip(1) {
+            let more = cause.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
             }
         }
         Self::Bpf { call, error: text }
     }
+}
+
+/// The number of the error of the system that is behind an error of aya's.
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+}
+
+/// An error, and what is behind it.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }

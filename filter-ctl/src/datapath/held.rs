@@ -116,7 +116,8 @@ impl Held {
     pub(super) fn pin(&self, pins: &Pins, ifindex: u32, direction: Direction) {
         let pin = pins.link(ifindex, direction);
         let free = matches!(pin.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
-        if !free {
+        // Of a link that could not be pinned there would be no second handle.
+        if !free || pins.make_room_for_links().is_err() {
             return;
         }
         let mut links = self.links();

@@ -3,20 +3,25 @@
 //! First, because a program before us that accepts a packet would let it past us.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::TcAttachOptions;
+use aya::programs::tc::{TcAttachOptions, TcError};
 use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use filter_common::{Direction, maps};
 
+use super::error::errno;
 use super::held;
 use super::identity::{Build, Identity};
 use super::{Datapath, DatapathError, LogLevel};
+use crate::netdev;
 
 /// "Link has been severed": the interface of a pinned link is gone, even if another has its name now.
 const ENOLINK: i32 = 67;
+const ENODEV: i32 = 19;
+const ENOENT: i32 = 2;
+/// How often it is asked what runs on a hook whose programs come and go.
+const LOOKS: usize = 8;
 
 /// The hook of a direction: frames from the VM enter the host at the tap.
 pub(super) const fn hook(direction: Direction) -> TcAttachType {
@@ -28,29 +33,45 @@ pub(super) const fn hook(direction: Direction) -> TcAttachType {
 
 /// The programs on a hook of an interface, in their order.
 pub(super) fn running(name: &str, direction: Direction) -> Result<Vec<ProgramInfo>, DatapathError> {
-    let (_, programs) = SchedClassifier::query_tcx(name, hook(direction))
-        .map_err(|error| DatapathError::bpf(format!("asking what runs on {name}"), &error))?;
-    Ok(programs)
+    let mut looks = 0;
+    loop {
+        let error = match SchedClassifier::query_tcx(name, hook(direction)) {
+            Ok((_, programs)) => return Ok(programs),
+            Err(error) => error,
+        };
+        looks += 1;
+        let reason = match &error {
+            // It hides what is behind it.
+            ProgramError::TcError(TcError::IoError(error)) => error.raw_os_error(),
+            error => errno(error),
+        };
+        match reason {
+            Some(ENODEV) => return Err(DatapathError::Gone(name.to_owned())),
+            // The kernel gives numbers; what one of them stood for may have been detached since.
+            Some(ENOENT) if looks < LOOKS => {}
+            _ => return Err(DatapathError::bpf(format!("asking what runs on {name}"), &error)),
+        }
+    }
 }
 
 impl Datapath {
-    /// Attaches both classifiers to the interface; replaces them in place where they are. If that fails, what
-    /// was attached before still is, and nothing else.
-    pub fn attach(&mut self, name: &str, ifindex: u32) -> Result<(), DatapathError> {
+    /// Attaches both classifiers to the interface; replaces them in place where they are. Gives the directions in which
+    /// none was attached before. If it fails, what was attached before still is, and nothing else.
+    pub fn attach(&mut self, name: &str, ifindex: u32) -> Result<Vec<Direction>, DatapathError> {
         let mut made = Vec::new();
-        for direction in Direction::ALL {
-            match self.attach_one(name, ifindex, direction) {
-                Ok(Made::New) => made.push(direction),
-                Ok(Made::Adopted) => {}
-                Err(error) => {
-                    for direction in made {
-                        self.detach_one(ifindex, direction);
-                    }
-                    return Err(error);
-                }
+        // The kernel is asked by name, and the policy is that of an index: in between, the name may become another's.
+        check_name(name, ifindex)?;
+        let attached = Direction::ALL.into_iter().try_for_each(|direction| {
+            if matches!(self.attach_one(name, ifindex, direction)?, Made::New) {
+                made.push(direction);
             }
+            Ok(())
+        });
+        if let Err(error) = attached.and_then(|()| check_name(name, ifindex)) {
+            self.detach_from(made.iter().map(|&direction| (ifindex, direction)));
+            return Err(error);
         }
-        Ok(())
+        Ok(made)
     }
 
     fn attach_one(&mut self, name: &str, ifindex: u32, direction: Direction) -> Result<Made, DatapathError> {
@@ -76,7 +97,8 @@ impl Datapath {
         let program = &mut self.programs[direction.index()];
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program.attach_with_options(name, hook(direction), order).map_err(|error| fail(&error))?;
-        if let Some(pin) = &pin {
+        if let (Some(pin), Some(pins)) = (&pin, &self.pins) {
+            pins.make_room_for_links()?;
             let link = program.take_link(id).map_err(|error| fail(&error))?;
             let link = FdLink::try_from(link).map_err(|error| fail(&error))?;
             link.pin(pin).map_err(|error| fail(&error))?;
@@ -131,11 +153,16 @@ impl Datapath {
         let _ = self.wait_for_packets();
     }
 
-    /// Takes the pins of an interface away, without a wait: for one that is gone, and has no packets.
-    pub fn forget_links(&mut self, ifindex: u32) {
-        for direction in Direction::ALL {
+    /// The same for single directions, without a wait.
+    pub fn detach_from(&mut self, hooks: impl IntoIterator<Item = (u32, Direction)>) {
+        for (ifindex, direction) in hooks {
             self.detach_one(ifindex, direction);
         }
+    }
+
+    /// Takes the pins of an interface away, without a wait: for one that is gone, and has no packets.
+    pub fn forget_links(&mut self, ifindex: u32) {
+        self.detach_from(Direction::ALL.map(|direction| (ifindex, direction)));
     }
 
     /// Puts our classifiers first again on hooks where others run before them. While they change places, a copy of them
@@ -156,9 +183,18 @@ impl Datapath {
             let order = TcAttachOptions::TcxOrder(LinkOrder::first());
             let link = copy.attach_with_options(name, hook(*direction), order).map_err(fail)?;
             self.detach_one(*ifindex, *direction);
-            let made = self.attach_one(name, *ifindex, *direction);
-            copy.detach(link).map_err(fail)?;
-            made?;
+            match self.attach_one(name, *ifindex, *direction) {
+                Ok(_) => copy.detach(link).map_err(fail)?,
+                Err(error) => {
+                    // The copy stays: it is all that filters the port.
+                    let link = FdLink::try_from(copy.take_link(link).map_err(fail)?);
+                    let pins = self.pins.as_ref().map(|pins| pins.link(*ifindex, *direction));
+                    if let (Ok(link), Some(pin)) = (link, pins) {
+                        let _ = link.pin(pin);
+                    }
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -190,6 +226,15 @@ impl Datapath {
     /// Interfaces that have pinned links, whether they still exist or not.
     pub fn linked(&self) -> Vec<u32> {
         self.pins.as_ref().map(super::pins::Pins::linked).unwrap_or_default()
+    }
+}
+
+/// An error where the interface of this index has another name now, or is gone.
+fn check_name(name: &str, ifindex: u32) -> Result<(), DatapathError> {
+    match netdev::is_named(ifindex, name) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(DatapathError::Gone(name.to_owned())),
+        Err(error) => Err(DatapathError::bpf(format!("asking for the name of {name}"), &error)),
     }
 }
 
@@ -235,14 +280,7 @@ enum Adopt {
 
 impl<E: std::error::Error + 'static> From<E> for Adopt {
     fn from(error: E) -> Self {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-        while let Some(error) = cause {
-            if error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(ENOLINK) {
-                return Self::Severed;
-            }
-            cause = error.source();
-        }
-        Self::Failed
+        if errno(&error) == Some(ENOLINK) { Self::Severed } else { Self::Failed }
     }
 }
 

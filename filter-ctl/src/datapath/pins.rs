@@ -117,6 +117,11 @@ impl Pins {
         self.version().join("links").join(format!("{ifindex}_{direction}"))
     }
 
+    /// Makes the folder of links anew where somebody has removed it.
+    pub(super) fn make_room_for_links(&self) -> Result<(), DatapathError> {
+        create_dir(&self.version().join("links"))
+    }
+
     /// A folder that is there while the kernel is asked to hurry.
     pub(super) fn haste(&self) -> PathBuf {
         self.folder.join("haste")

@@ -10,8 +10,6 @@
 //! Which contents the kernel has is said by [`SetState`], which is changed after them: where it says less than is
 //! there, doing it again does no harm.
 
-use std::io;
-
 use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{ArrayOfMaps, HashMap, LpmTrie, MapData, MapError};
 use filter_common::maps::{self, MAX_MEMBERS, SetState};
@@ -20,6 +18,7 @@ use filter_common::{
     member_of, network_address, network_of,
 };
 
+use super::error::errno;
 use super::{Datapath, DatapathError};
 use crate::model::{IpVersion, SetKind, SetMember};
 
@@ -38,6 +37,7 @@ const LEAST_ROOM: usize = 1024;
 const MOST_ROOM: usize = MAX_MEMBERS.next_power_of_two();
 /// `BPF_F_NO_PREALLOC`: members take memory as they come.
 const NO_PREALLOC: u32 = 1;
+const ENOENT: i32 = 2;
 const E2BIG: i32 = 7;
 const ENOSPC: i32 = 28;
 const ENOMEM: i32 = 12;
@@ -280,21 +280,8 @@ impl Contents {
     }
 }
 
-fn errno(error: &MapError) -> Option<i32> {
-    match error {
-        MapError::SyscallError(error) => error.io_error.raw_os_error(),
-        MapError::CreateError { io_error, .. } => io_error.raw_os_error(),
-        _ => None,
-    }
-}
-
 fn is_missing(error: &MapError) -> bool {
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    match error {
-        MapError::KeyNotFound | MapError::ElementNotFound => true,
-        MapError::SyscallError(error) => missing(&error.io_error),
-        _ => false,
-    }
+    matches!(error, MapError::KeyNotFound | MapError::ElementNotFound) || errno(error) == Some(ENOENT)
 }
 
 fn failed(kind: SetKind, error: &MapError) -> DatapathError {

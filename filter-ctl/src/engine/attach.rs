@@ -233,27 +233,34 @@ impl Engine {
         let total = new.len() + replaced.len();
         let mut retired = Vec::new();
         let mut in_force: Vec<PortState> = Vec::with_capacity(total);
+        let (mut begun, mut made) = (Vec::new(), Vec::new());
         let mut new = new.into_iter();
         let mut failed = None;
-        for Ready { state, prepared, .. } in new.by_ref() {
+        for port in new.by_ref() {
+            begun.push(port.before());
+            let Ready { state, prepared, .. } = port;
             // A new port's policy is there before its classifiers run: they never meet a port without one.
             retired.extend(datapath.publish(prepared));
-            let outcome = datapath.attach(&state.name, state.ifindex);
-            let name = state.name.clone();
-            in_force.push(state);
-            if let Err(error) = outcome {
-                failed = Some(EngineError::from(error).of_port(&name));
-                break;
+            let attached = datapath.attach(&state.name, state.ifindex);
+            match attached {
+                Ok(directions) => {
+                    made.extend(directions.into_iter().map(|direction| (state.ifindex, direction)));
+                    in_force.push(state);
+                }
+                Err(error) => {
+                    failed = Some(EngineError::from(error).of_port(&state.name));
+                    break;
+                }
             }
             progress(in_force.len(), total);
         }
         if let Some(error) = failed {
-            let published: Vec<u32> = in_force.iter().map(|state| state.ifindex).collect();
-            datapath.detach_all(&published);
-            retired.extend(published.iter().filter_map(|&ifindex| datapath.withdraw(ifindex)));
-            published.iter().try_for_each(|&ifindex| PortState::remove(&self.folders, ifindex))?;
+            // Classifiers that were there before, without a policy, drop everything again.
+            datapath.detach_from(made);
+            retired.extend(begun.iter().filter_map(|before| datapath.withdraw(before.ifindex())));
+            begun.iter().try_for_each(|before| before.restore(&self.folders))?;
             for port in new.chain(replaced) {
-                port.restore(&self.folders)?;
+                port.before().restore(&self.folders)?;
                 datapath.abandon(port.prepared);
             }
             datapath.reclaim(retired)?;
@@ -313,12 +320,7 @@ impl Engine {
             if published && !(runs(Direction::Out)? || runs(Direction::In)?) {
                 retired.extend(datapath.withdraw(interface.ifindex));
             }
-            // A file without a record, or of another generation, tells nothing of this interface.
-            let record = datapath.published_on(interface.ifindex);
-            *replaces = record.is_some();
-            state
-                .applied
-                .retain(|applied| record.is_some_and(|record| record.generation == applied.generation));
+            *replaces = datapath.has(interface.ifindex);
         }
         datapath.reclaim(retired)?;
         Ok((datapath, wanted))

@@ -16,7 +16,7 @@ use crate::store::{Applied, Binding, Folders, PortAction, PortChange, PortState,
 
 /// A port whose next policy is written, and not yet in force.
 pub(super) struct Ready {
-    /// What its file said; nothing if it has none.
+    /// What its file said, of this interface or of another that had its index; nothing if it has none.
     before: PortState,
     /// It has a policy already.
     replaces: bool,
@@ -136,9 +136,10 @@ impl Batch {
     pub(super) fn abandon(self, datapath: &mut Datapath, folders: &Folders) -> Result<(), StoreError> {
         let mut outcome = Ok(());
         for (position, port) in self.ready.into_iter().enumerate() {
+            let before = port.before();
             datapath.abandon(port.prepared);
             if position < self.saved {
-                outcome = outcome.and(restore(&port.before, port.replaces, folders));
+                outcome = outcome.and(before.restore(folders));
             }
         }
         outcome
@@ -288,18 +289,32 @@ impl Ready {
         }
     }
 
-    /// Takes the port back that was not published, or is not any more.
-    pub(super) fn restore(&self, folders: &Folders) -> Result<(), StoreError> {
-        restore(&self.before, self.replaces, folders)
+    /// The port as it was.
+    pub(super) fn before(&self) -> Before {
+        Before { state: self.before.clone(), replaces: self.replaces }
     }
 }
 
-fn restore(before: &PortState, replaces: bool, folders: &Folders) -> Result<(), StoreError> {
-    match (before.applied.is_empty(), replaces) {
-        (false, _) => before.save(folders),
-        (true, false) => PortState::remove(folders, before.ifindex),
-        // Its file was damaged. What is there now says at least which port it is.
-        (true, true) => Ok(()),
+/// A port whose next policy is not published, or not any more.
+pub(super) struct Before {
+    state: PortState,
+    /// It has a policy.
+    replaces: bool,
+}
+
+impl Before {
+    pub(super) fn ifindex(&self) -> u32 {
+        self.state.ifindex
+    }
+
+    /// Has its file say again what it said.
+    pub(super) fn restore(&self, folders: &Folders) -> Result<(), StoreError> {
+        match (self.state.applied.is_empty(), self.replaces) {
+            (false, _) => self.state.save(folders),
+            (true, false) => PortState::remove(folders, self.state.ifindex),
+            // Its file was damaged. What is there now says at least which port it is.
+            (true, true) => Ok(()),
+        }
     }
 }
 

@@ -101,7 +101,7 @@ fn text(error: &EngineError, folders: &Folders, file: Option<(&Path, &str)>) -> 
 
 fn code(error: &EngineError) -> u8 {
     match error {
-        EngineError::NotFound(_) => NOT_FOUND,
+        EngineError::NotFound(_) | EngineError::Datapath(DatapathError::Gone(_)) => NOT_FOUND,
         EngineError::Conflict(_) | EngineError::Datapath(DatapathError::OtherLayout { .. }) => CONFLICT,
         EngineError::Invalid(_)
         | EngineError::Resolve(_)

@@ -10,7 +10,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use filter_common::{ABI_VERSION, maps};
 use filter_ctl::engine::drift;
 use filter_ctl::store::Folders;
-use filter_tests::cli::{Done, Operator, with_operator};
+use filter_tests::cli::{Done, Operator, can_meddle, with_operator};
 use filter_tests::flood::profile;
 use filter_tests::foreign::Intruder;
 use filter_tests::frames::{Ipv4, udp};
@@ -54,6 +54,48 @@ fn a_healthy_host_is_told_so_and_so_is_one_where_nothing_is_loaded() {
         drop(scene);
         let (code, diagnosis) = diagnose(operator, "");
         assert_eq!((code, checks(&diagnosis, "note").contains(&"gone".to_owned())), (0, true), "{diagnosis}");
+    });
+}
+
+/// Interfaces and programs of others come and go while it is asked what runs on a hook.
+#[test]
+fn what_goes_away_while_it_is_looked_at_is_no_problem() {
+    with_operator(FILTER_CTL, "doctor_vanish", |operator| {
+        if !can_meddle("what_goes_away_while_it_is_looked_at_is_no_problem") {
+            return;
+        }
+        let scene = Scene::new();
+        attach(operator, &scene);
+        let trace = operator.files().join("trace");
+        let line = ["--json", "doctor", PORT];
+        let done = operator.traced("bpf", &trace, &[]).args(line).output().unwrap();
+        assert!(done.status.success());
+        // The n-th call of bpf(2) that is one of these.
+        let calls = |name: &str| -> Vec<usize> {
+            let text = fs::read_to_string(&trace).unwrap();
+            let of_bpf = text.lines().filter(|line| line.contains("bpf("));
+            of_bpf.enumerate().filter(|(_, line)| line.contains(name)).map(|(at, _)| at + 1).collect()
+        };
+        let (asked, opened) = (calls("BPF_PROG_QUERY"), calls("BPF_PROG_GET_FD_BY_ID"));
+        assert!(asked.len() >= 4 && opened.len() >= asked.len(), "{asked:?} {opened:?}");
+        let mut gone = 0;
+        for (error, number) in
+            asked.iter().map(|call| ("ENODEV", call)).chain(opened.iter().map(|call| ("ENOENT", call)))
+        {
+            let done = operator.failing_at("bpf", *number, error).args(line).output().unwrap();
+            let diagnosis: Value = serde_json::from_slice(&done.stdout).unwrap();
+            let wrong = [checks(&diagnosis, "problem"), checks(&diagnosis, "warning")];
+            assert_eq!(
+                (done.status.code(), wrong),
+                (Some(0), [vec![], vec![]]),
+                "{error} {number}: {diagnosis}"
+            );
+            let is_gone = checks(&diagnosis, "note").contains(&"gone".to_owned());
+            assert!(error == "ENODEV" || !is_gone, "{number}: {diagnosis}");
+            gone += usize::from(is_gone);
+        }
+        // Two looks are for drift, which does not tell it from one that was gone before; the last two are for what is shown.
+        assert_eq!(gone, 2);
     });
 }
 

@@ -13,7 +13,7 @@ use aya::maps::{Array, ArrayOfMaps, IterableMap as _, Map, MapData};
 use filter_common::limit::Limit;
 use filter_common::track::Bucket;
 use filter_common::{ABI_VERSION, Class, Direction, Learned, Node, PortRecord, maps, slot};
-use filter_tests::cli::{Counts, Operator, Tested, with_operator};
+use filter_tests::cli::{Counts, Operator, Tested, can_meddle, with_operator};
 use filter_tests::flood::{connection, profile, unasked};
 use filter_tests::foreign::{Intruder, detach_link, give_link, overwrite, take_out};
 use filter_tests::frames::Arp;
@@ -249,6 +249,37 @@ fn a_program_in_front_is_seen_and_put_behind() {
         harmed_shut(operator, scene, &["not-first"], || {
             intruders.push(Intruder::looking_on(net::ifindex(PORT), Direction::Out).unwrap());
         });
+    });
+}
+
+/// Wherever putting ours first fails: the port is not without a classifier afterwards.
+#[test]
+fn a_port_stays_filtered_where_ours_cannot_be_put_first() {
+    with_scene("drift_order_fails", |operator, scene| {
+        if DAEMON || !can_meddle("a_port_stays_filtered_where_ours_cannot_be_put_first") {
+            return;
+        }
+        attach(operator, scene);
+        let line = ["doctor", "--repair", PORT];
+        let before_us = || Intruder::looking_on(net::ifindex(PORT), Direction::Out).unwrap();
+        let first = before_us();
+        let trace = operator.files().join("trace");
+        assert!(operator.traced("bpf", &trace, &[]).args(line).output().unwrap().status.success());
+        let calls = fs::read_to_string(&trace).unwrap();
+        let calls: Vec<&str> = calls.lines().filter(|line| line.contains("bpf(")).collect();
+        // The last two: the copy in front, and ours.
+        let made = |call: &usize| calls[*call].contains("BPF_LINK_CREATE");
+        let last: Vec<usize> = (0..calls.len()).rev().filter(made).take(2).collect();
+        let [ours, copy] = last[..] else { panic!("{last:?}") };
+        drop(first);
+        for number in copy..ours + 4 {
+            let other = before_us();
+            let done = operator.failing_at("bpf", number + 1, "ENOMEM").args(line).output().unwrap();
+            drop(other);
+            assert!(!leaks(scene), "call {number}, {}: {done:?}", calls[number]);
+            assert_eq!(problems(operator, "--repair"), [""; 0], "call {number}, {}", calls[number]);
+            assert!(!leaks(scene), "call {number} is mended");
+        }
     });
 }
 

@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
-use filter_common::Learning;
-use filter_common::maps::MAX_COUNTERS;
+use filter_common::maps::{self, MAX_COUNTERS};
+use filter_common::{Direction, Learning};
 use filter_ctl::compile::compile;
 use filter_ctl::datapath::{Datapath, FlowSpec, LoadOptions, PortSpec};
-use filter_tests::cli::{Done, Operator, with_operator};
+use filter_tests::cli::{Done, Operator, can_meddle, with_operator};
+use filter_tests::foreign::{Intruder, detach_link};
 use filter_tests::net::{self, ip, until};
 use filter_tests::not_run::not_run;
 use filter_tests::ports::pass_all;
@@ -16,6 +17,7 @@ use filter_tests::scene::{ADDRESSES, PORT, Scene, connect, datagram, spoofed_dat
 use serde_json::json;
 
 use super::FILTER_CTL;
+use super::drift::{array, pin};
 use super::profiles::no_ports;
 
 /// Nothing was attached, pinned to an interface or written down.
@@ -327,5 +329,61 @@ fn who_is_not_root_is_told_what_is_needed() {
         assert_eq!(as_nobody(operator, "destroy mine").code, 0);
         assert_eq!(as_nobody(operator, "list").code, 0);
         nothing_is_attached(operator);
+    });
+}
+
+/// The port's policy was lost, and its classifiers drop everything: a command that fails must not open it.
+#[test]
+fn a_port_that_drops_everything_does_so_where_attaching_it_with_others_fails() {
+    with_operator(FILTER_CTL, "attach_fails_closed", |operator| {
+        /// More than a hook takes.
+        const PROGRAMS: usize = 64;
+        let scene = Scene::new();
+        let _other = net::tap("vm1");
+        operator.ok(&format!("create {}", operator.file("web.xml", no_ports("web", "80"))));
+        operator.ok(&format!("attach {PORT} --profile web"));
+        let full: Vec<_> = (0..PROGRAMS)
+            .map_while(|_| Intruder::looking_on(net::ifindex("vm1"), Direction::Out).ok())
+            .collect();
+        assert!(full.len() >= 60, "{}", full.len());
+        array::<u32>(operator, maps::IFINDEX).set(net::ifindex(PORT), 0, 0).unwrap();
+        let told = operator.fails(&format!("attach {PORT} vm1 --profile web"), 6);
+        assert!(told.contains("vm1") && told.contains("no port was changed"), "{told}");
+        assert_eq!(operator.json("ports").as_array().map(Vec::len), Some(1), "it is known all the same");
+        scene.guest.send(&datagram(7));
+        scene.guest.send(&connect(80));
+        assert_eq!(operator.run("doctor --repair").code, 0);
+        scene.comes_out("a datagram", &datagram(8));
+        assert!(!scene.is_out(&datagram(7)) && !scene.is_out(&connect(80)), "it was open for a while");
+    });
+}
+
+/// A port that has lost its classifiers is known all the same when it could not be attached again.
+#[test]
+fn a_port_that_could_not_be_attached_again_is_not_forgotten() {
+    with_operator(FILTER_CTL, "attach_fails_known", |operator| {
+        if !can_meddle("a_port_that_could_not_be_attached_again_is_not_forgotten") {
+            return;
+        }
+        let _scene = Scene::new();
+        operator.ok(&format!("attach {PORT} --profile own-mac-only"));
+        let line = ["attach", PORT, "--profile", "own-mac-only"];
+        let mut failed = 0;
+        for number in 1.. {
+            for direction in Direction::ALL {
+                let link = pin(operator, &format!("links/{}_{direction}", net::ifindex(PORT)));
+                if link.exists() {
+                    detach_link(&link).unwrap();
+                }
+            }
+            let done = operator.failing_at("write,rename", number, "EIO").args(line).output().unwrap();
+            assert_eq!(operator.json("ports")[0]["port"], PORT, "call {number}: {done:?}");
+            if done.status.success() {
+                break;
+            }
+            failed += 1;
+        }
+        assert!(failed > 0, "no call failed");
+        assert_eq!(operator.port(PORT)["status"], "active");
     });
 }

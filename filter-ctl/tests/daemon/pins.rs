@@ -60,6 +60,17 @@ fn a_port_whose_pins_are_removed_stays_filtered() {
     });
 }
 
+/// The folder, too: what is pinned again is so behind the daemon's end.
+#[test]
+fn a_port_whose_folder_of_links_is_removed_stays_filtered() {
+    with_operator(FILTER_CTL, "pins_folder", |operator| {
+        harmed(operator, || {
+            let folder = operator.pins().join(format!("v{ABI_VERSION}/links"));
+            fs::remove_dir_all(folder).expect("it is there");
+        });
+    });
+}
+
 /// A file system that is unmounted when the value is gone.
 struct Mounted<'a>(&'a Path);
 

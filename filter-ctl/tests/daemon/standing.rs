@@ -126,3 +126,26 @@ fn a_storm_of_interfaces_leaves_none_unfiltered() {
         until("all are forgotten", || operator.json("ports").as_array().map(Vec::len) == Some(0));
     });
 }
+
+/// Its ports may be held to another one, which is not what was asked for.
+#[test]
+fn a_damaged_binding_is_told() {
+    with_operator(FILTER_CTL, "standing_damaged", |operator| {
+        let daemon = operator.daemon(&[]);
+        operator.ok("bind all --pattern vnet* --profile own-mac-only");
+        operator.ok("bind web --for-mac 52:54:00:12:34:56 --profile generic-layer2");
+        assert_eq!(operator.run("doctor").code, 0);
+        drop(daemon);
+        let file = operator.root().join("state/bindings/web.json");
+        std::fs::write(&file, "{").expect("there is room");
+        let daemon = operator.daemon(&[]);
+        daemon.says(&["not as it should be", "binding", "web.json"]);
+        let done = operator.run("doctor");
+        assert!(
+            done.code == 7 && done.stdout.contains("web.json") && done.stdout.contains("unbind"),
+            "{done:?}"
+        );
+        operator.ok("bind web --for-mac 52:54:00:12:34:56 --profile generic-layer2");
+        assert_eq!(operator.run("doctor").code, 0);
+    });
+}

@@ -9,7 +9,7 @@ mod ports;
 use serde::{Deserialize, Serialize};
 
 use super::EngineError;
-use crate::store::{Folders, PortState};
+use crate::store::{Folders, PortState, Standing};
 
 pub use ports::{PortStack, StackProgram};
 
@@ -104,8 +104,11 @@ pub fn diagnose(folders: &Folders, port: Option<&str>) -> Result<Diagnosis, Engi
     let mut stacks = Vec::new();
     let loaded = host::data_path(folders, &mut findings);
     let is_sound = findings.iter().all(|it| it.severity != Severity::Problem);
-    // Ports that have files may have lost all that was loaded.
-    if loaded || is_sound && PortState::any(folders)?.is_some() {
+    // Ports that have files may have lost all that was loaded, and damaged standing bindings are for ports to come.
+    let is_known = || {
+        Ok::<_, EngineError>(PortState::any(folders)?.is_some() || !Standing::load_all(folders)?.1.is_empty())
+    };
+    if loaded || is_sound && is_known()? {
         ports::look(folders, port, &mut findings, &mut stacks)?;
     } else if let Some(port) = port.filter(|_| is_sound) {
         return Err(EngineError::not_attached(port));

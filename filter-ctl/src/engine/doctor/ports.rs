@@ -7,7 +7,7 @@ use filter_common::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::{Finding, Severity};
-use crate::datapath::Datapath;
+use crate::datapath::{Datapath, DatapathError};
 use crate::engine::drift::{Drift, DriftKind, drift};
 use crate::engine::view::{PortView, Status, ports};
 use crate::engine::{EngineError, FlowSummary};
@@ -82,6 +82,11 @@ pub(super) fn look(
                     findings.extend(of_stack(&stack, &about));
                     stacks.push(stack);
                 }
+                // It went away meanwhile.
+                Err(EngineError::Datapath(DatapathError::Gone(_))) => {
+                    findings.push(gone(&about));
+                    break;
+                }
                 Err(error) => {
                     let found = format!("{direction}: what runs there cannot be listed: {error}");
                     findings.push(Finding::new(Severity::Warning, &about, "stack", found));
@@ -98,6 +103,11 @@ pub(super) fn look(
         findings.push(of_drift(drift, &about));
     }
     Ok(())
+}
+
+fn gone(about: &str) -> Finding {
+    Finding::new(Severity::Note, about, "gone", "the interface is gone")
+        .advice("the next command that changes something clears it away")
 }
 
 fn of_drift(drift: &Drift, about: &str) -> Finding {
@@ -122,6 +132,7 @@ fn of_drift(drift: &Drift, about: &str) -> Finding {
         DriftKind::Profiles => "what is in force stays; it cannot be put in force again, or mended",
         DriftKind::File => "it is filtered by what is in force, but its rules have no names",
         DriftKind::Stray => "somebody removed a file, or a command died: its rules have no names",
+        DriftKind::Binding => "ports it is for are held to another standing binding, or to none",
         DriftKind::Map => "somebody put another map in its place, or this is another build's",
     };
     let port = &drift.port;
@@ -133,6 +144,7 @@ fn of_drift(drift: &Drift, about: &str) -> Finding {
                 "`filter-ctl doctor --repair`; if that cannot: `filter-ctl attach {port} …`, or `detach {port}`"
             )
         }
+        DriftKind::Binding => "`filter-ctl bind` it again, or `filter-ctl unbind` it".to_owned(),
         DriftKind::Map => "detach the ports, remove the folder of pins, and attach them again".to_owned(),
         _ => "`filter-ctl doctor --repair`".to_owned(),
     };
@@ -143,10 +155,7 @@ fn of_view(view: &PortView, about: &str, sound: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     match view.status {
         Status::Gone => {
-            findings.push(
-                Finding::new(Severity::Note, about, "gone", "the interface is gone")
-                    .advice("the next command that changes something clears it away"),
-            );
+            findings.push(gone(about));
             return findings;
         }
         Status::Elsewhere => {

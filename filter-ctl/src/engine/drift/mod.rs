@@ -28,7 +28,7 @@ use crate::datapath::{
     Auditor, Datapath, DatapathError, Difference, HookProgram, Hooks, LOOPBACK, LinkState, PortSpec,
 };
 use crate::netdev::{self, Interfaces};
-use crate::store::{Applied, Folders, PortState, Profiles, Sets};
+use crate::store::{Applied, Folders, PortState, Profiles, Sets, Standing};
 
 pub use repair::Repaired;
 
@@ -68,6 +68,8 @@ pub enum DriftKind {
     File,
     /// The interface has a policy or links of ours, and no file says why.
     Stray,
+    /// A standing binding's file is damaged.
+    Binding,
     /// A map is not as the programs have it.
     Map,
 }
@@ -92,6 +94,7 @@ impl DriftKind {
             Self::Profiles => "profiles",
             Self::File => "file",
             Self::Stray => "stray",
+            Self::Binding => "binding",
             Self::Map => "map",
         }
     }
@@ -108,7 +111,7 @@ impl DriftKind {
 
     /// Whether [`Engine::repair`] mends it.
     pub const fn is_repairable(self) -> bool {
-        !matches!(self, Self::OtherRules | Self::Profiles | Self::Map)
+        !matches!(self, Self::OtherRules | Self::Profiles | Self::Binding | Self::Map)
     }
 }
 
@@ -195,7 +198,11 @@ fn lost(states: &[PortState], interfaces: &Interfaces, namespace: u64) -> impl I
 /// What is wrong on the hooks of a port.
 fn hooks(hooks: &Hooks, name: &str, ifindex: u32, found: &mut Vec<Drift>) -> Result<(), EngineError> {
     for direction in Direction::ALL {
-        let hook = hooks.programs(name, direction)?;
+        let hook = match hooks.programs(name, direction) {
+            // It went away meanwhile, which is no drift, and nothing that keeps others from being looked at.
+            Err(DatapathError::Gone(_)) => return Ok(()),
+            hook => hook?,
+        };
         let link = hooks.link(ifindex, direction);
         if let Some((kind, detail)) = hook_drift(&hook, link) {
             let direction = Some(direction.name().to_owned());
@@ -227,6 +234,8 @@ fn look(folders: &Folders) -> Result<Vec<Drift>, EngineError> {
             found.push(drift(&interface.name, *ifindex, DriftKind::File, error.to_string()));
         }
     }
+    let (_, damaged_bindings) = Standing::load_all(folders)?;
+    found.extend(damaged_bindings.iter().map(|error| drift("", 0, DriftKind::Binding, error.to_string())));
     let Some(datapath) = &datapath else {
         if !foreign {
             found.extend(lost(&states, &interfaces, namespace));
