@@ -10,12 +10,14 @@
 //! Which contents the kernel has is said by [`SetState`], which is changed after them: where it says less than is
 //! there, doing it again does no harm.
 
+use std::collections::BTreeSet;
+
 use aya::maps::lpm_trie::Key as Prefix;
 use aya::maps::{ArrayOfMaps, HashMap, LpmTrie, MapData, MapError};
 use filter_common::maps::{self, MAX_MEMBERS, SetState};
 use filter_common::{
-    FAMILY_BITS, Key, Member, NetworkAddress, Question, address_member, address_port_member, mac_member,
-    member_of, network_address, network_of,
+    FAMILY_BITS, Key, Member, NetworkAddress, NodeKind, PortRecord, Question, address_member,
+    address_port_member, mac_member, member_of, network_address, network_of, question,
 };
 
 use super::error::errno;
@@ -238,6 +240,15 @@ impl Datapath {
             self.tables.set_states.read(*number).is_some_and(|state| state != SetState::default())
         };
         (0..self.tables.set_states.len()).filter(known).map(|number| number as u32).collect()
+    }
+
+    /// Numbers of the sets that the graph of a record asks for.
+    pub fn sets_asked(&self, record: &PortRecord) -> BTreeSet<u32> {
+        let asked = |at: u32| match self.tables.nodes.read(at as usize)?.kind()? {
+            NodeKind::Ask { question: asked, .. } if asked.kind == question::SET => Some(asked.number),
+            _ => None,
+        };
+        (record.nodes..record.nodes + record.node_count).filter_map(asked).collect()
     }
 
     /// Says which contents the kernel has now.

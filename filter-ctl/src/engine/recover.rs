@@ -76,15 +76,19 @@ pub(super) fn strays<'a>(
     interfaces: &'a Interfaces,
     ports: &[PortState],
 ) -> Vec<&'a Interface> {
+    let undescribed = undescribed(datapath, ports).into_iter();
+    undescribed.filter_map(|(ifindex, _)| interfaces.at(ifindex)).collect()
+}
+
+/// Policies that none of those ports describes, with the indices of their interfaces, which may be in another namespace.
+pub(super) fn undescribed(datapath: &Datapath, ports: &[PortState]) -> Vec<(u32, PortRecord)> {
     let known: HashMap<u32, &PortState> = ports.iter().map(|port| (port.ifindex, port)).collect();
     let describes = |ifindex: u32, record: &PortRecord| {
         known.get(&ifindex).is_some_and(|port| port.describes(Some(record.generation)))
     };
-    let published = datapath.published().into_iter();
+    let mut published = datapath.published();
+    published.retain(|(ifindex, record)| *ifindex != LOOPBACK && !describes(*ifindex, record));
     published
-        .filter(|(ifindex, record)| *ifindex != LOOPBACK && !describes(*ifindex, record))
-        .filter_map(|(ifindex, _)| interfaces.at(ifindex))
-        .collect()
 }
 
 impl Engine {

@@ -19,6 +19,7 @@ use filter_tests::scene::{ADDRESSES, PORT, Scene, answer, datagram, ping, to_vm6
 use serde_json::json;
 
 use super::FILTER_CTL;
+use super::profiles::no_ports;
 
 /// A pool that drops what an entry says, and nothing else.
 fn pool(operator: &Operator, name: &str, entries: &[(&str, &str)]) -> String {
@@ -342,6 +343,68 @@ fn sets_outlive_the_data_path() {
         assert_eq!(attach("guarded").code, 0);
         assert!(blocked(&scene, &datagram(6)));
         assert_eq!(agreed(operator, "blocked").len(), 1);
+    });
+}
+
+/// The graph of a port says what it asks for, too: no set is taken from a port whose file is damaged, or gone.
+#[test]
+fn a_set_stays_whatever_becomes_of_the_files_of_its_ports() {
+    with_operator(FILTER_CTL, "set_users", |operator| {
+        let scene = Scene::new();
+        for name in ["blocked", "unused"] {
+            operator.ok(&format!("set create {name} --type address"));
+        }
+        operator.ok(&format!("set add blocked {PEER_IP4}"));
+        let entry = ip("<HdrDestAddressSet>blocked</HdrDestAddressSet>");
+        operator.ok(&format!("create {}", pool(operator, "guarded", &[("to", &entry)])));
+        operator.ok(&format!("attach {PORT} --profile guarded"));
+        let path = operator.root().join(format!("run/ports/{}.json", net::ifindex(PORT)));
+        let whole = fs::read(&path).unwrap();
+        let harm = |damaged: bool| {
+            if damaged { fs::write(&path, "{").unwrap() } else { fs::remove_file(&path).unwrap() }
+        };
+        let refused = |what: &str| {
+            let message = operator.fails("set destroy blocked", 4);
+            assert!(message.contains(&format!("in use by ports {PORT}")), "{what}: {message}");
+            assert!(blocked(&scene, &datagram(1)), "{what}");
+            message
+        };
+        for damaged in [true, false] {
+            harm(damaged);
+            refused("what can be made anew");
+            assert_eq!(fs::read(&path).unwrap(), whole, "it is made anew");
+        }
+
+        // What its profile said is not known either: now nothing but the kernel knows what is in force.
+        let profile = operator.root().join("profiles/guarded.xml");
+        let text = fs::read(&profile).unwrap();
+        fs::write(&profile, no_ports("guarded", "443")).unwrap();
+        let set = operator.root().join("sets/blocked");
+        for damaged in [true, false] {
+            harm(damaged);
+            let members = fs::read(&set).unwrap();
+            let message = refused("what cannot");
+            assert!(message.contains("`filter-ctl attach` makes known again"), "{message}");
+            assert!(message.ends_with(&format!("on {PORT}")), "{message}");
+            // The set's file is gone as well: nobody else gets its number.
+            fs::remove_file(&set).unwrap();
+            operator.ok("set create other --type address");
+            operator.ok("set add other 192.0.2.99");
+            assert!(blocked(&scene, &datagram(2)), "it keeps its members, and its number");
+            fs::write(&set, &members).unwrap();
+            // It tells of the port, too.
+            assert_eq!(operator.run("set destroy other").code, 0, "nobody asks for it");
+            operator.ok(&format!("set add blocked 192.0.2.{}", 100 + u8::from(damaged)));
+            fs::write(&path, &whole).unwrap();
+        }
+        harm(true);
+        refused("once more");
+        assert_eq!(operator.run("set destroy unused").code, 0);
+        fs::write(&profile, text).unwrap();
+        operator.ok(&format!("attach {PORT} --profile guarded"));
+        refused("what is known again");
+        operator.ok(&format!("detach {PORT}"));
+        operator.ok("set destroy blocked");
     });
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use filter_common::maps::SetState;
 
 use super::change::carry_out;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Users};
 use crate::datapath::Datapath;
 use crate::model::SetName;
 use crate::policy::Policy;
@@ -46,8 +46,8 @@ impl Engine {
         let mut others: Vec<u32> =
             datapath.known_sets().into_iter().filter(|number| !on_disk.contains(number)).collect();
         if !others.is_empty() {
-            // What ports ask for stays, whatever became of its file.
-            let in_force = self.numbers_in_force()?;
+            // What ports ask for stays, whatever became of its file, and of theirs.
+            let in_force = Users::read(&self.folders, Some(datapath))?.numbers();
             others.retain(|number| !in_force.contains(number));
         }
         others.into_iter().try_for_each(|number| datapath.forget_set(number))?;

@@ -8,9 +8,10 @@
 mod catch_up;
 mod change;
 mod reference;
+mod users;
 mod view;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use filter_common::maps::{MAX_MEMBERS, MAX_SETS};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,9 @@ use super::attach::Progress;
 use super::{Engine, EngineError, history};
 use crate::datapath::{Contents, Datapath};
 use crate::model::{SetKind, SetMember, SetName};
-use crate::store::{ChangeAction, PortState, SetChange, SetContents, SetHead, Sets};
+use crate::store::{ChangeAction, SetChange, SetContents, SetHead, Sets};
+
+use self::users::Users;
 
 pub(super) use catch_up::Unreadable;
 pub(super) use reference::{fill_sets, sets_of};
@@ -64,14 +67,10 @@ impl Engine {
     /// Removes a set that no port asks for.
     pub fn destroy_set(&mut self, name: &SetName) -> Result<(), EngineError> {
         let head = self.set_head(name)?;
-        let mut users = view::users(&self.folders)?;
-        if let Some(ports) = users.remove(name.as_str()) {
-            return Err(EngineError::Conflict(format!(
-                "set `{name}` is in use by ports {}; `set flush` empties it",
-                ports.join(", ")
-            )));
-        }
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
+        // Files of ports that are damaged, or gone, are made anew: they say who asks for it.
+        self.all_ports(datapath.as_mut())?;
+        Users::read(&self.folders, datapath.as_ref())?.refuse(name, head.number)?;
         self.begin_set(name, head.kind, false)?;
         let removed = self.sets().remove(name).map_err(EngineError::from);
         let forgotten = removed.and_then(|()| match &mut datapath {
@@ -184,22 +183,12 @@ impl Engine {
     /// A number that no set has, nor a port asks for.
     fn free_number(&self, datapath: Option<&Datapath>) -> Result<u32, EngineError> {
         let (heads, _) = self.sets().heads()?;
-        let mut taken = self.numbers_in_force()?;
+        let mut taken = Users::read(&self.folders, datapath)?.numbers();
         taken.extend(heads.values().map(|head| head.number));
         taken.extend(datapath.into_iter().flat_map(Datapath::known_sets));
         (1..MAX_SETS as u32).find(|number| !taken.contains(number)).ok_or_else(|| {
             EngineError::Conflict(format!("there are {} sets, and no more can be made", MAX_SETS - 1))
         })
-    }
-
-    /// Numbers of sets that ports ask for.
-    fn numbers_in_force(&self) -> Result<BTreeSet<u32>, EngineError> {
-        let (ports, _) = PortState::load_all(&self.folders)?;
-        Ok(ports
-            .iter()
-            .flat_map(|port| &port.applied)
-            .flat_map(|applied| applied.sets.values().copied())
-            .collect())
     }
 }
 

@@ -51,7 +51,7 @@ pub fn set_members(folders: &Folders, name: &SetName) -> Result<Vec<String>, Eng
 }
 
 /// The ports that ask for sets, by the sets' names.
-pub(super) fn users(folders: &Folders) -> Result<BTreeMap<String, Vec<String>>, EngineError> {
+fn users(folders: &Folders) -> Result<BTreeMap<String, Vec<String>>, EngineError> {
     let (ports, _) = PortState::load_all(folders)?;
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for port in ports {
