@@ -118,7 +118,7 @@ pub struct SetContents {
     pub end: u64,
 }
 
-/// All sets by name, and the files that are none, with what is wrong with them.
+/// All sets by name, and what is wrong with files: those that are no sets, and those that have one number.
 pub type SetHeads = (BTreeMap<SetName, SetHead>, Vec<StoreError>);
 
 impl Sets {
@@ -132,7 +132,7 @@ impl Sets {
         self.folder.join(name.as_str())
     }
 
-    /// What sets there are. A file that is no set hides no other.
+    /// What sets there are. A file that is no set hides no other. Sets that have one number are there, and told of.
     pub fn heads(&self) -> Result<SetHeads, StoreError> {
         let (mut heads, mut broken) = (BTreeMap::new(), Vec::new());
         let entries = match fs::read_dir(&self.folder) {
@@ -151,7 +151,28 @@ impl Sets {
                 Err(error) => broken.push(error),
             }
         }
+        broken.extend(self.shared(&heads).into_values());
         Ok((heads, broken))
+    }
+
+    /// Numbers that several sets have, with what is wrong: files were copied here, or came from another host. Which of
+    /// them is the set that has the number no file says, so none of them is believed as long as there are several.
+    pub fn shared(&self, heads: &BTreeMap<SetName, SetHead>) -> BTreeMap<u32, StoreError> {
+        let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for (name, head) in heads {
+            names.entry(head.number).or_default().push(format!("`{name}`"));
+        }
+        let shared = names.into_iter().filter(|(_, names)| names.len() > 1);
+        let error = |number: u32, names: &[String]| StoreError::Damaged {
+            path: self.folder.clone(),
+            message: format!(
+                "sets {} have one number, {number}: what the kernel has of it stays, and none of them is loaded or \
+                 changed. `set destroy` those whose files were copied here, after `set list NAME` if their members are \
+                 needed, and make them by `set create` and `set import`",
+                names.join(" and ")
+            ),
+        };
+        shared.map(|(number, names)| (number, error(number, &names))).collect()
     }
 
     /// What a set is; `None` if there is none of that name.
@@ -299,6 +320,15 @@ impl Sets {
         let file = File::options().write(true).open(&path);
         file.and_then(|file| file.set_len(end).and_then(|()| file.sync_data()))
             .map_err(|error| StoreError::io(&path, error))
+    }
+
+    /// What is wrong with a set whose number is in force as that of another, which cannot be read.
+    pub fn of_another(&self, name: &SetName, other: &str) -> StoreError {
+        let message = format!(
+            "its number is that of set `{other}`, which ports ask for and whose file is gone or damaged: what is in \
+             force stays. Put that file back, or attach those ports with other profiles"
+        );
+        StoreError::Damaged { path: self.path(name), message }
     }
 
     /// Removes a set's file.
@@ -483,6 +513,23 @@ mod tests {
         assert!(sets.load(&name()).is_err());
         let (heads, broken) = sets.heads().unwrap();
         assert_eq!((heads.len(), broken.len()), (0, 1), "it hides no other");
+    }
+
+    #[test]
+    fn files_that_have_one_number_are_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let sets = Sets::new(folder.path());
+        for (name, number) in [("one", 1), ("two", 2), ("three", 3)] {
+            sets.write(&name.parse().unwrap(), (SetKind::Address, number), None, [].iter()).unwrap();
+        }
+        assert_eq!(sets.heads().unwrap().1.len(), 0);
+        for copy in ["copy", "another"] {
+            fs::copy(folder.path().join("two"), folder.path().join(copy)).unwrap();
+        }
+        let (heads, broken) = sets.heads().unwrap();
+        assert_eq!((heads.len(), broken.len()), (5, 1));
+        let message = broken[0].to_string();
+        assert!(message.contains("sets `another` and `copy` and `two` have one number, 2:"), "{message}");
     }
 
     #[test]

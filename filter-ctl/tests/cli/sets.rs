@@ -408,6 +408,69 @@ fn a_set_stays_whatever_becomes_of_the_files_of_its_ports() {
     });
 }
 
+/// A file that was copied here, or came from another host, has the number of another set: its members are not put in the
+/// place of those that are in force.
+#[test]
+fn a_set_does_not_take_the_number_of_another() {
+    with_operator(FILTER_CTL, "set_numbers", |operator| {
+        let scene = Scene::new();
+        operator.ok("set create blocked --type address");
+        operator.ok(&format!("set add blocked {PEER_IP4}"));
+        let entry = ip("<HdrDestAddressSet>blocked</HdrDestAddressSet>");
+        operator.ok(&format!("create {}", pool(operator, "guarded", &[("to", &entry)])));
+        operator.ok(&format!("attach {PORT} --profile guarded"));
+        let [set, copy] = ["blocked", "copy"].map(|name| operator.root().join("sets").join(name));
+        let whole = fs::read_to_string(&set).unwrap();
+        let foreign = whole.lines().next().unwrap().replacen("version=", "version=1", 1) + "\n";
+        for (what, text) in [("from another host", &foreign), ("from here", &whole)] {
+            fs::write(&copy, text).unwrap();
+            // Any change catches up.
+            operator.ok("set create other --type address");
+            operator.ok("set add other 192.0.2.99");
+            assert!(blocked(&scene, &datagram(1)), "{what}");
+            let told = "sets `blocked` and `copy` have one number";
+            let listed = operator.run("set list");
+            assert!(listed.stderr.contains(told), "{what}: {listed:?}");
+            assert!(
+                listed.stdout.contains("blocked") && listed.stdout.contains("copy"),
+                "{what}: {listed:?}"
+            );
+            for line in [
+                "set add copy 192.0.2.1",
+                "set flush copy",
+                "set add blocked 192.0.2.1",
+                &format!("attach {PORT} --profile guarded"),
+            ] {
+                let message = operator.fails(line, 1);
+                assert!(message.contains(told), "{what}: {line}: {message}");
+            }
+            assert_eq!(operator.run(&format!("attach {PORT} --profile guarded --profile no-vlan")).code, 1);
+            assert!(blocked(&scene, &datagram(2)), "{what}");
+            let message = operator.fails("set destroy blocked", 4);
+            assert!(message.contains(&format!("in use by ports {PORT}")), "{message}");
+            operator.ok("set destroy copy");
+            operator.ok("set destroy other");
+            assert!(blocked(&scene, &datagram(3)), "{what}: what was in force is");
+            assert_eq!(agreed(operator, "blocked").len(), 1, "{what}");
+        }
+
+        // The other is gone, by hand.
+        fs::write(&copy, foreign).unwrap();
+        fs::remove_file(&set).unwrap();
+        operator.ok("set create other --type address");
+        assert!(blocked(&scene, &datagram(4)));
+        let message = operator.fails("set add copy 192.0.2.1", 1);
+        assert!(message.contains("sets/copy: its number is that of set `blocked`"), "{message}");
+        let message = operator.fails("set destroy copy", 4);
+        assert!(message.contains(&format!("in use by ports {PORT}")), "{message}");
+        fs::write(&set, whole).unwrap();
+        operator.ok("set destroy copy");
+        operator.ok("set add blocked 192.0.2.1");
+        assert_eq!(agreed(operator, "blocked").len(), 2);
+        assert!(blocked(&scene, &datagram(5)));
+    });
+}
+
 fn address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + number)
 }

@@ -29,12 +29,15 @@ impl Unreadable {
 
 impl Engine {
     /// Brings what the kernel has of sets to what the disk says. A file that is damaged tells nothing, and hides no
-    /// other: what the kernel has of that set stays.
+    /// other: what the kernel has of that set stays. So it does where several files have its number.
     pub(in crate::engine) fn catch_up(&self, datapath: &mut Datapath) -> Result<Unreadable, EngineError> {
         let sets = self.sets();
         let (heads, _) = sets.heads()?;
-        let mut unreadable = Unreadable::default();
+        let mut unreadable = Unreadable(sets.shared(&heads));
         for (name, head) in &heads {
+            if unreadable.0.contains_key(&head.number) {
+                continue;
+            }
             match self.catch_up_with(&sets, name, head, datapath) {
                 Err(EngineError::Store(error @ StoreError::Damaged { .. })) => {
                     unreadable.0.insert(head.number, error);
@@ -62,13 +65,31 @@ impl Engine {
         datapath: &mut Datapath,
     ) -> Result<(), EngineError> {
         let state = datapath.set_state(head.number);
-        let same_text = state.version == head.version;
-        if same_text
-            && (state.applied == sets.length(name)? || journal_carried_out(sets, name, head, datapath)?)
-        {
+        let length = sets.length(name)?;
+        // A text that is shorter than what was carried out of it is a copy from before.
+        let same_text = state.version == head.version && state.applied <= length;
+        if same_text && (state.applied == length || journal_carried_out(sets, name, head, datapath)?) {
             return Ok(());
         }
+        if state != SetState::default() {
+            self.check_owner(sets, name, head.number, datapath)?;
+        }
         self.load_anew(name, datapath)
+    }
+
+    /// Refuses to put the contents of a set in the place of those of another that ports ask for and that cannot be read.
+    fn check_owner(
+        &self,
+        sets: &Sets,
+        name: &SetName,
+        number: u32,
+        datapath: &Datapath,
+    ) -> Result<(), EngineError> {
+        let users = Users::read(&self.folders, Some(datapath))?;
+        match users.other_name(name, number) {
+            Some(other) => Err(sets.of_another(name, other).into()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -70,12 +70,14 @@ impl Engine {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         // Files of ports that are damaged, or gone, are made anew: they say who asks for it.
         self.all_ports(datapath.as_mut())?;
-        Users::read(&self.folders, datapath.as_ref())?.refuse(name, head.number)?;
+        let (heads, _) = self.sets().heads()?;
+        let is_shared = heads.iter().any(|(other, its)| other != name && its.number == head.number);
+        Users::read(&self.folders, datapath.as_ref())?.refuse(name, head.number, is_shared)?;
         self.begin_set(name, head.kind, false)?;
         let removed = self.sets().remove(name).map_err(EngineError::from);
         let forgotten = removed.and_then(|()| match &mut datapath {
-            Some(datapath) => Ok(datapath.forget_set(head.number)?),
-            None => Ok(()),
+            Some(datapath) if !is_shared => Ok(datapath.forget_set(head.number)?),
+            _ => Ok(()),
         });
         self.finish(forgotten)
     }

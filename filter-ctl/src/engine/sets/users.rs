@@ -38,11 +38,20 @@ impl Users {
         known.chain(self.unknown.iter().flat_map(|(_, asked)| asked)).copied().collect()
     }
 
-    /// Refuses to take a set from a port that asks for it, by its name or its number.
-    pub(super) fn refuse(&self, name: &SetName, number: u32) -> Result<(), EngineError> {
+    /// The name by which a port asks for this number, if none does by `name`.
+    pub(super) fn other_name(&self, name: &SetName, number: u32) -> Option<&str> {
+        let applied = self.ports.iter().flat_map(|port| &port.applied);
+        let asked = applied.flat_map(|applied| &applied.sets).filter(|(_, asked)| **asked == number);
+        let names: BTreeSet<&str> = asked.map(|(asked, _)| asked.as_str()).collect();
+        if names.contains(name.as_str()) { None } else { names.first().copied() }
+    }
+
+    /// Refuses to take a set from a port that asks for it, by its name or its number. A number that other sets have as
+    /// well tells which it is only where nothing else is known of a port.
+    pub(super) fn refuse(&self, name: &SetName, number: u32, is_shared: bool) -> Result<(), EngineError> {
         let asks = |port: &&PortState| {
             let mut sets = port.applied.iter().flat_map(|applied| &applied.sets);
-            sets.any(|(asked, its)| asked == name.as_str() || *its == number)
+            sets.any(|(asked, its)| asked == name.as_str() || *its == number && !is_shared)
         };
         let mut ports: Vec<String> = self.ports.iter().filter(asks).map(|port| port.name.clone()).collect();
         let unknown: Vec<u32> =
