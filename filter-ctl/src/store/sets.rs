@@ -22,6 +22,8 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Se
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use filter_common::maps::{MAX_MEMBERS, MAX_SETS};
+
 use super::{StoreError, files};
 use crate::model::{SetKind, SetMember, SetName};
 
@@ -231,6 +233,9 @@ impl Sets {
                 }
             }
         }
+        if members.len() > MAX_MEMBERS {
+            return Err(damaged(&path, &format!("it has more than {MAX_MEMBERS} members")));
+        }
         Ok(Some(SetContents { head, members, end: journal.end }))
     }
 
@@ -340,7 +345,8 @@ impl Sets {
 /// A number that no text of the set had before: the time, unless the clock was put back.
 fn next_version(before: Option<u64>) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-    now.max(before.unwrap_or(0) + 1).max(1)
+    // Behind the last there is comes the time again: it is another, too.
+    now.max(before.map_or(1, |before| before.wrapping_add(1))).max(1)
 }
 
 fn damaged(path: &Path, what: &str) -> StoreError {
@@ -349,14 +355,29 @@ fn damaged(path: &Path, what: &str) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), message }
 }
 
+/// A set of which nothing is known, so that no command can remove it.
+fn damaged_head(path: &Path, what: &str) -> StoreError {
+    let message = format!(
+        "its first line {what}; put the file back as it was, or remove it, and make the set by `set create` and \
+         `set import`"
+    );
+    StoreError::Damaged { path: path.to_owned(), message }
+}
+
 fn read_head(path: &Path, reader: &mut BufReader<File>) -> Result<SetHead, StoreError> {
     let mut line = String::new();
     let read = reader.by_ref().take(LONGEST_HEAD).read_line(&mut line);
     read.map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => damaged(path, "its first line is not that of a set"),
+        io::ErrorKind::InvalidData => damaged_head(path, "is not that of a set"),
         _ => StoreError::io(path, error),
     })?;
-    parse_head(&line).ok_or_else(|| damaged(path, "its first line is not that of a set"))
+    let head = parse_head(&line).ok_or_else(|| damaged_head(path, "is not that of a set"))?;
+    let length = reader.get_ref().metadata().map_err(|error| StoreError::io(path, error))?.len();
+    // What is added to the journal would lie behind a hole.
+    if length < head.journal {
+        return Err(damaged_head(path, "counts more bytes than there are"));
+    }
+    Ok(head)
 }
 
 fn parse_head(line: &str) -> Option<SetHead> {
@@ -367,9 +388,11 @@ fn parse_head(line: &str) -> Option<SetHead> {
     let number = value("number")?.parse().ok()?;
     let version = value("version")?.parse().ok()?;
     let members = value("members")?.parse().ok()?;
-    let bytes: u64 = value("bytes")?.parse().ok()?;
-    let known = words.next().is_none() && (number as usize) < filter_common::maps::MAX_SETS;
-    known.then_some(SetHead { kind, number, version, members, journal: line.len() as u64 + bytes })
+    let bytes = value("bytes")?.parse().ok()?;
+    let journal = (line.len() as u64).checked_add(bytes)?;
+    // Room is made for as many as it says.
+    let known = words.next().is_none() && (number as usize) < MAX_SETS && members <= MAX_MEMBERS;
+    known.then_some(SetHead { kind, number, version, members, journal })
 }
 
 /// Reads the text of a journal that begins `at` a place of its file.
@@ -466,6 +489,8 @@ mod tests {
 
         let again = sets.write(&name(), (SetKind::Address, 3), Some(u64::MAX / 2), [].iter()).unwrap();
         assert!(again.version > u64::MAX / 2, "versions grow, whatever the clock says");
+        let last = sets.write(&name(), (SetKind::Address, 3), Some(u64::MAX), [].iter()).unwrap();
+        assert!((1..u64::MAX).contains(&last.version), "there is one behind the last");
         assert_eq!(texts(&sets), [""; 0]);
         sets.remove(&name()).unwrap();
         assert!(sets.load(&name()).unwrap().is_none());
@@ -509,6 +534,16 @@ mod tests {
         assert!(spoilt(0).contains("first line"));
         assert!(spoilt(head.journal as usize - 5).contains("line 3"));
         assert!(spoilt(head.journal as usize + 1).contains("not what was written"));
+        let text = String::from_utf8(whole.clone()).unwrap();
+        for (what, is) in [("members", "2"), ("bytes", "20")] {
+            for number in ["1000001", "18446744073709551615", "18446744073709551616", "-1"] {
+                let counted = text.replacen(&format!("{what}={is}"), &format!("{what}={number}"), 1);
+                assert_ne!(counted, text);
+                fs::write(&path, counted).unwrap();
+                assert!(sets.head(&name()).is_err(), "{what}={number}");
+                assert!(sets.load(&name()).is_err(), "{what}={number}");
+            }
+        }
         fs::write(&path, "").unwrap();
         assert!(sets.load(&name()).is_err());
         let (heads, broken) = sets.heads().unwrap();

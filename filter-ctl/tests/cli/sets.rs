@@ -471,6 +471,44 @@ fn a_set_does_not_take_the_number_of_another() {
     });
 }
 
+/// A first line that counts more than there can be is damaged like any other, and stops nothing.
+#[test]
+fn a_file_that_counts_more_members_than_a_set_has_is_damaged() {
+    with_operator(FILTER_CTL, "set_counts", |operator| {
+        let _tap = net::tap(PORT);
+        operator.ok("set create many --type address");
+        operator.ok(&format!("attach {PORT} --profile generic-layer2"));
+        let path = operator.root().join("sets/many");
+        let whole = fs::read_to_string(&path).unwrap();
+        for (what, number) in [
+            ("members", 99_999_999_999),
+            ("members", 1_000_001),
+            ("members", u64::MAX),
+            ("bytes", u64::MAX),
+            ("bytes", u64::MAX - 40),
+            ("bytes", 1 << 63),
+            ("bytes", 1 << 40),
+        ] {
+            let harmed = whole.replacen(&format!("{what}=0"), &format!("{what}={number}"), 1);
+            // Of the text that the kernel has the journal is read, else all of it.
+            let version = if what == "bytes" { "version=" } else { "version=1" };
+            fs::write(&path, harmed.replacen("version=", version, 1)).unwrap();
+            let listed = operator.run("set list");
+            assert_eq!(listed.code, 0, "{what}={number}: {listed:?}");
+            operator.ok("set create other --type address");
+            assert!(listed.stderr.contains("sets/many: its first line"), "{what}={number}: {listed:?}");
+            operator.fails("set list many", 1);
+            operator.ok("set destroy other");
+        }
+        // The last version there is gives way to another.
+        let last = whole.split(' ').find(|word| word.starts_with("version=")).unwrap();
+        fs::write(&path, whole.replacen(last, &format!("version={}", u64::MAX), 1)).unwrap();
+        let imported = operator.run_with("set import many - --replace", "192.0.2.1\n", &[]);
+        assert_eq!(imported.code, 0, "{imported:?}");
+        assert_eq!(agreed(operator, "many").len(), 1);
+    });
+}
+
 fn address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + number)
 }

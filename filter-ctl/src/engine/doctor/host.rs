@@ -137,7 +137,7 @@ pub(super) fn data_path(folders: &Folders, findings: &mut Vec<Finding>) -> bool 
         Ok((_, broken)) => findings.extend(broken.iter().map(|error| {
             problem("sets", error.to_string())
                 .means("ports that ask for that set keep what is in force, and cannot be attached anew")
-                .advice("mend the file, or `set destroy` it and import it again")
+                .advice("mend the file, as is said there")
         })),
         Err(error) => findings.push(problem("sets", error.to_string())),
     }
