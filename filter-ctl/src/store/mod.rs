@@ -30,7 +30,7 @@ pub use history::{
 pub use learned::{AnnouncedPrefix, LearnedAddress, LearnedFrom, LearnedState};
 pub use ports::{Applied, Binding, Owner, PortState, RuleState};
 pub use profiles::{Origin, Profiles};
-pub use sets::{Change, ChangeAction, Journal, SetContents, SetHead, Sets};
+pub use sets::{Change, ChangeAction, Damage, Journal, SetContents, SetHead, Sets};
 pub use standing::{Selector, Standing};
 pub use timeouts::{load_timeouts, reset_timeouts, save_timeouts};
 

@@ -123,6 +123,9 @@ pub struct SetContents {
 /// All sets by name, and what is wrong with files: those that are no sets, and those that have one number.
 pub type SetHeads = (BTreeMap<SetName, SetHead>, Vec<StoreError>);
 
+/// What is wrong, and with which file or folder.
+pub type Damage = (PathBuf, String);
+
 impl Sets {
     /// The sets in this folder, which need not be there.
     pub fn new(folder: &Path) -> Self {
@@ -153,28 +156,29 @@ impl Sets {
                 Err(error) => broken.push(error),
             }
         }
-        broken.extend(self.shared(&heads).into_values());
+        let shared = self.shared(&heads).into_values();
+        broken.extend(shared.map(|(path, message)| StoreError::Damaged { path, message }));
         Ok((heads, broken))
     }
 
     /// Numbers that several sets have, with what is wrong: files were copied here, or came from another host. Which of
     /// them is the set that has the number no file says, so none of them is believed as long as there are several.
-    pub fn shared(&self, heads: &BTreeMap<SetName, SetHead>) -> BTreeMap<u32, StoreError> {
+    pub fn shared(&self, heads: &BTreeMap<SetName, SetHead>) -> BTreeMap<u32, Damage> {
         let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         for (name, head) in heads {
             names.entry(head.number).or_default().push(format!("`{name}`"));
         }
         let shared = names.into_iter().filter(|(_, names)| names.len() > 1);
-        let error = |number: u32, names: &[String]| StoreError::Damaged {
-            path: self.folder.clone(),
-            message: format!(
+        let damage = |number: u32, names: &[String]| {
+            let message = format!(
                 "sets {} have one number, {number}: what the kernel has of it stays, and none of them is loaded or \
                  changed. `set destroy` those whose files were copied here, after `set list NAME` if their members are \
                  needed, and make them by `set create` and `set import`",
                 names.join(" and ")
-            ),
+            );
+            (self.folder.clone(), message)
         };
-        shared.map(|(number, names)| (number, error(number, &names))).collect()
+        shared.map(|(number, names)| (number, damage(number, &names))).collect()
     }
 
     /// What a set is; `None` if there is none of that name.

@@ -19,6 +19,7 @@ use filter_tests::scene::{ADDRESSES, PORT, Scene, answer, datagram, ping, to_vm6
 use serde_json::json;
 
 use super::FILTER_CTL;
+use super::drift::diagnose;
 use super::profiles::no_ports;
 
 /// A pool that drops what an entry says, and nothing else.
@@ -506,6 +507,33 @@ fn a_file_that_counts_more_members_than_a_set_has_is_damaged() {
         let imported = operator.run_with("set import many - --replace", "192.0.2.1\n", &[]);
         assert_eq!(imported.code, 0, "{imported:?}");
         assert_eq!(agreed(operator, "many").len(), 1);
+    });
+}
+
+/// A data path that was loaded anew lacks the members of a set whose file is damaged: no port that asks for it comes into
+/// force, be it the first or the last.
+#[test]
+fn no_port_comes_into_force_by_a_set_that_cannot_be_loaded() {
+    with_operator(FILTER_CTL, "set_anew", |operator| {
+        let ports = [PORT, "vm1", "vm2"];
+        let _taps = ports.map(net::tap);
+        operator.ok("set create blocked --type address");
+        operator.ok(&format!("set add blocked {PEER_IP4}"));
+        let entry = ip("<HdrDestAddressSet>blocked</HdrDestAddressSet>");
+        operator.ok(&format!("create {}", pool(operator, "guarded", &[("to", &entry)])));
+        operator.ok(&format!("attach {} --profile guarded", ports.join(" ")));
+        let path = operator.root().join("sets/blocked");
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, whole.replacen('\n', "\nx\n", 1)).unwrap();
+        fs::remove_dir_all(operator.pins()).unwrap();
+        let (code, diagnosis) = diagnose(operator, "--repair");
+        assert_eq!(code, 7, "{diagnosis}");
+        let repaired = diagnosis["repaired"].as_array().unwrap();
+        assert_eq!(repaired.len(), ports.len(), "{diagnosis}");
+        for port in repaired {
+            let left = port["left"].as_str().unwrap();
+            assert!(left.contains("sets/blocked: a line at byte"), "{port}");
+        }
     });
 }
 

@@ -10,20 +10,21 @@ use super::{Engine, EngineError, Users};
 use crate::datapath::Datapath;
 use crate::model::SetName;
 use crate::policy::Policy;
-use crate::store::{SetHead, Sets, StoreError};
+use crate::store::{Damage, SetHead, Sets, StoreError};
 
-/// Sets, by their numbers, of which the kernel lacks something that the disk cannot tell.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Unreadable(BTreeMap<u32, StoreError>);
+/// Sets, by their numbers, of which the kernel lacks something that the disk cannot tell, with what is wrong.
+#[derive(Debug)]
+pub(in crate::engine) struct Unreadable(BTreeMap<u32, Damage>);
 
 impl Unreadable {
-    /// Refuses what asks for one of them.
+    /// Refuses what asks for one of them, each time.
     pub(in crate::engine) fn refuse(&mut self, policy: &Policy) -> Result<(), EngineError> {
         policy.sets().into_iter().try_for_each(|set| self.refuse_set(set.number))
     }
 
-    pub(super) fn refuse_set(&mut self, number: u32) -> Result<(), EngineError> {
-        self.0.remove(&number).map_or(Ok(()), |error| Err(error.into()))
+    pub(super) fn refuse_set(&self, number: u32) -> Result<(), EngineError> {
+        let damage = self.0.get(&number).cloned();
+        damage.map_or(Ok(()), |(path, message)| Err(StoreError::Damaged { path, message }.into()))
     }
 }
 
@@ -39,8 +40,8 @@ impl Engine {
                 continue;
             }
             match self.catch_up_with(&sets, name, head, datapath) {
-                Err(EngineError::Store(error @ StoreError::Damaged { .. })) => {
-                    unreadable.0.insert(head.number, error);
+                Err(EngineError::Store(StoreError::Damaged { path, message })) => {
+                    unreadable.0.insert(head.number, (path, message));
                 }
                 caught_up => caught_up?,
             }

@@ -174,7 +174,7 @@ impl Engine {
     fn datapath_of_sets(&self, name: &SetName) -> Result<Option<Datapath>, EngineError> {
         let mut datapath = Datapath::open_pinned(&self.folders.bpffs)?;
         if let Some(datapath) = &mut datapath {
-            let mut unreadable = self.catch_up(datapath)?;
+            let unreadable = self.catch_up(datapath)?;
             if let Some(head) = self.sets().head(name)? {
                 unreadable.refuse_set(head.number)?;
             }
