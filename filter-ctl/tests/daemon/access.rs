@@ -1,9 +1,11 @@
 //! Who may ask the daemon for what, and what those who may not can do to it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use filter_tests::cli::{Done, Operator, with_operator};
 use filter_tests::generate::Rng;
 use filter_tests::net;
 use filter_tests::varlink::Varlink;
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use serde_json::{Value, json};
 
 use super::FILTER_CTL;
@@ -231,5 +235,82 @@ fn a_huge_message_is_refused_before_it_is_dear() {
         assert!(kilobytes < 400_000, "{kilobytes} kB");
         thread::sleep(Duration::from_millis(10));
         assert!(answers(operator) < Duration::from_secs(5));
+    });
+}
+
+/// Has as many connections as one user may have, in this group, and makes a new one for each that is ended.
+fn crowds(socket: &Path, user: u32, group: u32, over: &AtomicBool) {
+    // Of this thread, and no other.
+    set_thread_groups(&[]).expect("it is root's");
+    set_thread_gid(Gid::from_raw(group)).expect("it is root's");
+    set_thread_uid(Uid::from_raw(user)).expect("it is root's");
+    let connect = || {
+        let socket = UnixStream::connect(socket).expect("it listens");
+        socket.set_nonblocking(true).expect("it is a socket");
+        socket
+    };
+    let mut sockets: Vec<UnixStream> = (0..32).map(|_| connect()).collect();
+    while !over.load(Ordering::Relaxed) {
+        for socket in &mut sockets {
+            match socket.read(&mut [0; 1024]) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => *socket = connect(),
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Does something while many users of this group have all places they can get.
+fn in_a_crowd(operator: &Operator, group: u32, then: impl FnOnce()) {
+    /// It is over, also where it has failed.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (socket, over) = (operator.socket(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _over = Over(&over);
+        for user in 0..12 {
+            let (socket, over) = (&socket, &over);
+            scope.spawn(move || crowds(socket, 70_000 + user, group, over));
+        }
+        thread::sleep(Duration::from_millis(500));
+        then();
+    });
+}
+
+#[test]
+fn nobody_takes_the_place_of_one_who_may_do_more() {
+    with_operator(FILTER_CTL, "access_places", |operator| {
+        let config = with_groups(operator);
+        let daemon = operator.daemon(&["--config", &config]);
+        let is_answered = |group: Option<u32>| {
+            for _ in 0..5 {
+                let begun = Instant::now();
+                let done =
+                    group.map_or_else(|| operator.run("ports"), |group| as_user(operator, group, "ports"));
+                assert_eq!(done.code, 0, "{group:?}: {}", done.stderr);
+                assert!(begun.elapsed() < Duration::from_secs(5), "{group:?}: {:?}", begun.elapsed());
+            }
+        };
+        in_a_crowd(operator, STRANGER, || {
+            daemon.says(&["too many connections"]);
+            is_answered(None);
+            is_answered(Some(CHANGERS));
+            is_answered(Some(READERS));
+        });
+        in_a_crowd(operator, READERS, || {
+            is_answered(None);
+            is_answered(Some(CHANGERS));
+        });
+        in_a_crowd(operator, CHANGERS, || is_answered(None));
+        // All places are given back.
+        thread::sleep(Duration::from_millis(500));
+        is_answered(Some(CHANGERS));
+        is_answered(Some(READERS));
     });
 }

@@ -2,8 +2,8 @@
 //!
 //! Whoever connects is known by the kernel's word, user and groups. Those without rights get an error, whatever they sent, which
 //! is not read. What else a peer does can only cost itself: each connection is a task of its own, has a time to complete a
-//! message in, and one message at a time; there is a most of connections, of which users that are not root have a share. Work that
-//! was begun is finished, whether anybody waits for it or not.
+//! message in, and one message at a time; there is a most of connections of those who may do the same, so that nobody takes the
+//! place of one who may do more. Work that was begun is finished, whether anybody waits for it or not.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,11 +38,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: u64 = 3600;
 /// Between two words of how far a piece of work is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// Connections at a time, of all.
-const CONNECTIONS: usize = 256;
-/// Connections at a time of one user who is not root.
-const CONNECTIONS_OF_USER: usize = 32;
-
 /// Who is connected.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
@@ -65,36 +60,69 @@ impl Peer {
     }
 }
 
+/// Peers who share places. A share of each user would not do: who may use subordinate users is many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Crowd {
+    Root,
+    Changers,
+    Readers,
+    Strangers,
+}
+
+impl Crowd {
+    fn of(peer: Peer) -> Self {
+        match peer.access {
+            _ if peer.user == 0 => Self::Root,
+            Some(Access::Change) => Self::Changers,
+            Some(Access::Read) => Self::Readers,
+            None => Self::Strangers,
+        }
+    }
+
+    /// Connections at a time, of all of them and of one user.
+    fn most(self) -> (usize, usize) {
+        match self {
+            Self::Root => (256, 256),
+            Self::Changers | Self::Readers => (128, 32),
+            // They hear that nothing is for them, and go.
+            Self::Strangers => (16, 4),
+        }
+    }
+}
+
 /// How many connections there are, by user.
 #[derive(Debug, Default)]
-struct Places(Mutex<HashMap<u32, usize>>);
+struct Places(Mutex<HashMap<(Crowd, u32), usize>>);
 
 /// A connection's place; given back when dropped.
 struct Place<'a> {
     places: &'a Places,
-    user: u32,
+    taken_by: (Crowd, u32),
 }
 
 impl Places {
-    fn take(&self, user: u32) -> Option<Place<'_>> {
+    fn take(&self, peer: Peer) -> Option<Place<'_>> {
+        let crowd = Crowd::of(peer);
+        let (most, most_of_user) = crowd.most();
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        let of_user = taken.entry(user).or_default();
-        if all >= CONNECTIONS || (user != 0 && *of_user >= CONNECTIONS_OF_USER) {
+        let all: usize = taken.iter().filter(|((of, _), _)| *of == crowd).map(|(_, count)| count).sum();
+        let taken_by = (crowd, peer.user);
+        let of_user = taken.get(&taken_by).copied().unwrap_or_default();
+        if all >= most || of_user >= most_of_user {
             return None;
         }
-        *of_user += 1;
-        Some(Place { places: self, user })
+        taken.insert(taken_by, of_user + 1);
+        Some(Place { places: self, taken_by })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_user) = taken.get_mut(&self.user) {
+        if let Some(of_user) = taken.get_mut(&self.taken_by) {
             *of_user -= 1;
             if *of_user == 0 {
-                taken.remove(&self.user);
+                taken.remove(&self.taken_by);
             }
         }
     }
@@ -120,7 +148,7 @@ pub async fn serve(listener: UnixListener, host: Arc<Host>, rights: watch::Recei
             let mut connection = Connection::new(stream);
             let Ok(credentials) = connection.peer_credentials().await else { return };
             let peer = Peer::of(credentials, &rights);
-            let Some(_place) = places.take(peer.user) else {
+            let Some(_place) = places.take(peer) else {
                 tracing::warn!(user = peer.user, "too many connections: one more is refused");
                 return;
             };
