@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use filter_tests::cli::{Done, Operator, with_operator};
+use filter_tests::cli::{Daemon, Done, Operator, with_operator};
 use filter_tests::generate::Rng;
 use filter_tests::net;
 use filter_tests::varlink::Varlink;
@@ -218,6 +218,13 @@ fn malformed_huge_slow_and_abandoned_messages_do_no_harm() {
     });
 }
 
+/// The most memory that a daemon has had, in kilobytes.
+fn most_memory(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it lives");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    peak.trim().trim_end_matches(" kB").parse().expect("it is a number")
+}
+
 #[test]
 fn a_huge_message_is_refused_before_it_is_dear() {
     with_operator(FILTER_CTL, "access_huge", |operator| {
@@ -229,21 +236,78 @@ fn a_huge_message_is_refused_before_it_is_dear() {
             sent += piece.len();
         }
         assert!(sent < 256 << 20, "nothing ends it");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it lives");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("it is a number");
+        let kilobytes = most_memory(&daemon);
         assert!(kilobytes < 400_000, "{kilobytes} kB");
         thread::sleep(Duration::from_millis(10));
         assert!(answers(operator) < Duration::from_secs(5));
     });
 }
 
-/// Has as many connections as one user may have, in this group, and makes a new one for each that is ended.
-fn crowds(socket: &Path, user: u32, group: u32, over: &AtomicBool) {
-    // Of this thread, and no other.
+#[test]
+fn a_dense_message_is_no_larger_than_it_is() {
+    with_operator(FILTER_CTL, "access_dense", |operator| {
+        let daemon = operator.daemon(&[]);
+        let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+        let before = most_memory(&daemon);
+        let mut refused = |method: &str, parameters: &str| {
+            let message = format!(r#"{{"method":"org.filter-ctl.{method}","parameters":{parameters}}}"#);
+            varlink.send(message.as_bytes()).expect("it is read");
+            let told = varlink.receive().expect("it answers");
+            assert_eq!(told["error"], "org.filter-ctl.Failed", "{told}");
+            assert_eq!(told["parameters"]["code"], 5, "{told}");
+        };
+        for piece in ["0,", r#"{"a":0},"#, "[],"] {
+            let many = piece.repeat((8 << 20) / piece.len());
+            refused("Detach", &format!(r#"{{"ports":[{many}0]}}"#));
+            refused("Stats", &format!(r#"{{"port":"vm0","other":[{many}0],"every":1}}"#));
+            refused("Stats", &format!("[{many}0]"));
+            refused("Explain", &format!(r#"{{"subject":{{}},"frames":[{many}0]}}"#));
+        }
+        let more = most_memory(&daemon) - before;
+        assert!(more < 100_000, "{more} kB");
+    });
+}
+
+#[test]
+fn who_may_only_look_has_little_to_say() {
+    with_operator(FILTER_CTL, "access_little", |operator| {
+        let config = with_groups(operator);
+        let daemon = operator.daemon(&["--config", &config]);
+        let validate = |length: usize| {
+            let document = json!({ "file": "a.xml", "xml": " ".repeat(length) });
+            let parameters = json!({ "documents": [document] });
+            json!({ "method": "org.filter-ctl.ValidateProfiles", "parameters": parameters })
+        };
+        let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+        let told = varlink.exchange(&validate(5 << 20)).expect("it answers");
+        assert!(told["error"].is_null(), "root may: {told}");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                become_user(STRANGER, READERS);
+                let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+                let told = varlink.exchange(&validate(3 << 20)).expect("it answers");
+                assert!(told["error"].is_null(), "{told}");
+                let told = varlink.exchange(&validate(5 << 20)).expect("it answers");
+                assert_eq!(told["parameters"]["code"], 5, "{told}");
+                let message = told["parameters"]["message"].as_str().unwrap_or_default();
+                assert!(message.contains("4194304 bytes"), "{message}");
+            });
+        });
+        daemon.says(&["a message was too long", &format!("user={STRANGER}")]);
+        assert_eq!(as_user(operator, READERS, "ports").code, 0);
+    });
+}
+
+/// Makes this thread, and no other, one of another user, in this group.
+fn become_user(user: u32, group: u32) {
     set_thread_groups(&[]).expect("it is root's");
     set_thread_gid(Gid::from_raw(group)).expect("it is root's");
     set_thread_uid(Uid::from_raw(user)).expect("it is root's");
+}
+
+/// Has as many connections as one user may have, in this group, and makes a new one for each that is ended.
+fn crowds(socket: &Path, user: u32, group: u32, over: &AtomicBool) {
+    become_user(user, group);
     let connect = || {
         let socket = UnixStream::connect(socket).expect("it listens");
         socket.set_nonblocking(true).expect("it is a socket");

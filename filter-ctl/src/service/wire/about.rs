@@ -1,5 +1,6 @@
 //! What the service says of itself, as every Varlink service does.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Error, INTERFACE};
@@ -36,12 +37,19 @@ pub(super) fn info() -> Value {
 }
 
 /// What an interface looks like.
-pub(super) fn description(parameters: &Value) -> Result<Value, Error> {
-    let description = match parameters.get("interface").and_then(Value::as_str) {
-        Some(INTERFACE) => DESCRIPTION,
-        Some(SERVICE) => SERVICE_DESCRIPTION,
-        Some(interface) => return Err(Error::InterfaceNotFound { interface: interface.to_owned() }),
-        None => return Err(Error::InvalidParameter { parameter: "interface".to_owned() }),
+pub(super) fn description(parameters: &str) -> Result<Value, Error> {
+    /// Which one is asked for.
+    #[derive(Deserialize)]
+    struct Asked {
+        interface: String,
+    }
+    let asked = serde_json::from_str(parameters);
+    let Asked { interface } =
+        asked.map_err(|_| Error::InvalidParameter { parameter: "interface".to_owned() })?;
+    let description = match interface.as_str() {
+        INTERFACE => DESCRIPTION,
+        SERVICE => SERVICE_DESCRIPTION,
+        _ => return Err(Error::InterfaceNotFound { interface }),
     };
     Ok(json!({ "description": description }))
 }

@@ -4,16 +4,14 @@ use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use zlink::Call;
 use zlink::tokio::unix::{Connection, Stream};
 
-use super::{
-    EVERY, Error, GENERATION, IF_GENERATION, INTERFACE, MONITOR, NOTES, PROGRESS, Progress, RawCall, Wire,
-};
+use super::{EVERY, Error, GENERATION, IF_GENERATION, INTERFACE, MONITOR, NOTES, PROGRESS, Progress, Wire};
 use crate::service::failure::{Failure, KERNEL};
 use crate::service::method::More;
 use crate::service::{self, Access, Event, Method, Outcome};
@@ -31,6 +29,13 @@ impl From<Failure> for Unanswered {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// A call, of whatever method.
+#[derive(Debug, Serialize)]
+struct RawCall {
+    method: String,
+    parameters: Value,
 }
 
 /// Asks the daemon behind a socket, and waits for the answer, no longer than that if it is said. `progress` is told
@@ -129,7 +134,8 @@ fn exchange(
     let runtime = runtime.map_err(|error| lost(&error.to_string()))?;
     let call = Call::new(asked).set_more(more);
     let exchanged = async {
-        let mut wire = Wire::new(Connection::new(Stream::try_from(socket).map_err(fail)?));
+        let (read, write) = Connection::new(Stream::try_from(socket).map_err(fail)?).split();
+        let mut wire = Wire { read, write: write.into_write_half() };
         // Whoever is refused may be so before all was sent: the answer is there all the same.
         let sent = wire.send(&call).await;
         loop {

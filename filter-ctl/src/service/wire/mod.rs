@@ -5,15 +5,15 @@
 
 mod about;
 mod caller;
+mod incoming;
+mod request;
 mod server;
 
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use zlink::connection::ReadConnection;
 use zlink::connection::socket::{Socket, WriteHalf as _};
-use zlink::tokio::unix::{Connection, Stream};
+use zlink::tokio::unix::Stream;
 
 use super::failure::Failure;
 
@@ -63,27 +63,14 @@ enum Error {
     ExpectedMore {},
 }
 
-/// A call, before it is known of which method.
-#[derive(Debug, Serialize, Deserialize)]
-struct RawCall {
-    method: String,
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    parameters: Value,
-}
-
 /// A connection that is written to in whole messages. zlink writes them to a buffer that it makes larger by 256 bytes, from
 /// their beginning each time it is too small: seconds for a reply of some megabytes.
-struct Wire {
-    read: ReadConnection<<Stream as Socket>::ReadHalf>,
+struct Wire<R> {
+    read: R,
     write: <Stream as Socket>::WriteHalf,
 }
 
-impl Wire {
-    fn new(connection: Connection) -> Self {
-        let (read, write) = connection.split();
-        Self { read, write: write.into_write_half() }
-    }
-
+impl<R> Wire<R> {
     /// Sends a call, a reply or an error: JSON, and a zero byte.
     async fn send(&mut self, message: &impl Serialize) -> zlink::Result<()> {
         let mut bytes = serde_json::to_vec(message)?;

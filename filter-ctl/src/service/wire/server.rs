@@ -17,14 +17,14 @@ use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 use zlink::Reply;
 use zlink::connection::Credentials;
-use zlink::connection::socket::ReadHalf as _;
-use zlink::tokio::unix::{Connection, Stream};
+use zlink::connection::socket::{FetchPeerCredentials as _, Socket as _};
+use zlink::tokio::unix::Stream;
 
 use super::about::{SERVICE, description, info};
-use super::{
-    EVERY, Error, GENERATION, IF_GENERATION, INTERFACE, MONITOR, NOTES, PROGRESS, Progress, RawCall, Wire,
-};
-use crate::service::failure::Failure;
+use super::incoming::{Incoming, NoMessage};
+use super::request::{Parameters, Request};
+use super::{EVERY, Error, GENERATION, IF_GENERATION, INTERFACE, MONITOR, NOTES, PROGRESS, Progress};
+use crate::service::failure::{Failure, INVALID};
 use crate::service::method::{METHODS, Methods, More};
 use crate::service::{self, Access, Event, Host, Order, Outcome, Rights, Service};
 use crate::store::Author;
@@ -38,6 +38,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: u64 = 3600;
 /// Between two words of how far a piece of work is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How long a message may be; shorter for those who may not change anything, whose largest are profiles to be looked at and
+/// frames to be explained.
+const LONGEST: usize = 100 << 20;
+const LONGEST_OF_READER: usize = 4 << 20;
+
+type Wire = super::Wire<Incoming>;
+
 /// Who is connected.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
@@ -145,14 +152,15 @@ pub async fn serve(listener: UnixListener, host: Arc<Host>, rights: watch::Recei
         let (host, places) = (Arc::clone(&host), Arc::clone(&places));
         tokio::spawn(async move {
             let Ok(stream) = Stream::try_from(stream) else { return };
-            let mut connection = Connection::new(stream);
-            let Ok(credentials) = connection.peer_credentials().await else { return };
-            let peer = Peer::of(credentials, &rights);
+            let Ok(credentials) = stream.fetch_peer_credentials().await else { return };
+            let peer = Peer::of(&credentials, &rights);
             let Some(_place) = places.take(peer) else {
                 tracing::warn!(user = peer.user, "too many connections: one more is refused");
                 return;
             };
-            let wire = Wire::new(connection);
+            let longest = if peer.access == Some(Access::Change) { LONGEST } else { LONGEST_OF_READER };
+            let (read, write) = stream.split();
+            let wire = Wire { read: Incoming::new(read, longest), write };
             if peer.access.is_none() {
                 return refuse(wire, peer).await;
             }
@@ -162,61 +170,60 @@ pub async fn serve(listener: UnixListener, host: Arc<Host>, rights: watch::Recei
 }
 
 /// Tells a stranger that nothing is for them.
-async fn refuse(mut wire: Wire, peer: Peer) {
+async fn refuse(wire: Wire, peer: Peer) {
     let Peer { user, process, .. } = peer;
     tracing::warn!(user, process, "access denied");
     let message = format!(
         "user {user} may neither look nor change: ask to be made a member of one of the groups that the daemon's \
          configuration names (change-group, read-group)"
     );
-    let error = Error::AccessDenied { message };
-    if timeout(SHORT_PATIENCE, wire.send(&error)).await.is_err() {
+    turn_away(wire, &Error::AccessDenied { message }).await;
+}
+
+/// Says why, and ends a connection.
+async fn turn_away(mut wire: Wire, why: &Error) {
+    if timeout(SHORT_PATIENCE, wire.send(why)).await.is_err() {
         return;
     }
     // What is in a socket when it is closed makes an error of what was sent before.
-    let mut rest = wire.read.into_read_half();
-    let _ = timeout(SHORT_PATIENCE, async {
-        let mut bytes = [0; 4096];
-        while rest.read(&mut bytes).await.is_ok_and(|read| read.bytes_read() > 0) {}
-    })
-    .await;
+    let _ = timeout(SHORT_PATIENCE, wire.read.forget_rest()).await;
 }
 
 /// Answers calls until the peer goes away, or takes too long.
 async fn converse(mut wire: Wire, host: &Arc<Host>, peer: Peer) {
+    let Peer { user, process, .. } = peer;
     loop {
-        let received = timeout(PATIENCE, wire.read.receive_call::<RawCall>()).await;
-        let (call, descriptors) = match received {
-            Ok(Ok(received)) => received,
-            Ok(Err(zlink::Error::UnexpectedEof)) | Err(_) => return,
-            Ok(Err(error)) => {
-                tracing::warn!(user = peer.user, process = peer.process, %error, "a message was no call");
+        let message = match timeout(PATIENCE, wire.read.message()).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(NoMessage::Gone)) | Err(_) => return,
+            Ok(Err(NoMessage::TooLong)) => {
+                let longest = wire.read.longest();
+                tracing::warn!(user, process, longest, "a message was too long");
+                let message = format!("a call of user {user} may have {longest} bytes, and not more");
+                return turn_away(wire, &Error::Failed(Failure::new(INVALID, message))).await;
+            }
+        };
+        let request = match Request::read(message).await {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::warn!(user, process, %error, "a message was no call");
                 return;
             }
         };
-        drop(descriptors);
-        let (more, silent) = (call.more(), call.oneway());
-        let answered = answer(&mut wire, host, peer, call.method(), (more, silent)).await;
-        if answered.is_err() {
+        if answer(&mut wire, host, peer, request).await.is_err() {
             return;
         }
     }
 }
 
 /// Answers one call.
-async fn answer(
-    wire: &mut Wire,
-    host: &Arc<Host>,
-    peer: Peer,
-    call: &RawCall,
-    (more, silent): (bool, bool),
-) -> zlink::Result<()> {
-    let more = more && !silent;
-    let outcome = match called(peer, &call.method) {
+async fn answer(wire: &mut Wire, host: &Arc<Host>, peer: Peer, request: Request) -> zlink::Result<()> {
+    let Request { method, parameters, more, silent } = request;
+    let outcome = match called(peer, &method) {
         Ok(Called::Monitor) if more => return monitor(wire, host).await,
         Ok(Called::Monitor) => Err(Error::ExpectedMore {}),
-        Ok(Called::About(about)) => about(&call.parameters),
-        Ok(Called::Method(method)) => match Work::new(method, call.parameters.clone(), peer) {
+        Ok(Called::About(about)) => about(parameters.json()),
+        Ok(Called::Method(method)) => match Work::new(method, parameters, peer).map(Arc::new) {
             Ok(work) if more && method.more == More::Again => return again(wire, host, &work).await,
             Ok(work) if more && method.more == More::Progress => with_progress(wire, host, &work).await?,
             Ok(work) => carry_out(host, &work, Box::new(|_, _| {})).await,
@@ -242,7 +249,7 @@ async fn say_more(wire: &mut Wire, value: Value) -> zlink::Result<()> {
 }
 
 /// Carries a method out again and again, until its caller goes away or sends anything, or it fails.
-async fn again(wire: &mut Wire, host: &Arc<Host>, work: &Work) -> zlink::Result<()> {
+async fn again(wire: &mut Wire, host: &Arc<Host>, work: &Arc<Work>) -> zlink::Result<()> {
     loop {
         match carry_out(host, work, Box::new(|_, _| {})).await {
             Ok(value) => say_more(wire, value).await?,
@@ -250,9 +257,7 @@ async fn again(wire: &mut Wire, host: &Arc<Host>, work: &Work) -> zlink::Result<
         }
         tokio::select! {
             () = sleep(work.every) => {}
-            sent = wire.read.receive_call::<RawCall>() => {
-                return sent.and(Err(zlink::Error::UnexpectedEof));
-            }
+            _ = wire.read.message() => return Err(zlink::Error::UnexpectedEof),
         }
     }
 }
@@ -261,7 +266,7 @@ async fn again(wire: &mut Wire, host: &Arc<Host>, work: &Work) -> zlink::Result<
 async fn with_progress(
     wire: &mut Wire,
     host: &Arc<Host>,
-    work: &Work,
+    work: &Arc<Work>,
 ) -> zlink::Result<Result<Value, Error>> {
     let (tell, mut told) = watch::channel(Progress { done: 0, total: 0 });
     let tell: Box<service::Progress> =
@@ -291,9 +296,7 @@ async fn monitor(wire: &mut Wire, host: &Host) -> zlink::Result<()> {
                 Err(RecvError::Lagged(count)) => Event::missed(count),
                 Err(RecvError::Closed) => return Err(zlink::Error::UnexpectedEof),
             },
-            sent = wire.read.receive_call::<RawCall>() => {
-                return sent.and(Err(zlink::Error::UnexpectedEof));
-            }
+            _ = wire.read.message() => return Err(zlink::Error::UnexpectedEof),
         };
         say_more(wire, json!({ "event": event })).await?;
     }
@@ -304,7 +307,7 @@ async fn monitor(wire: &mut Wire, host: &Host) -> zlink::Result<()> {
 enum Called {
     /// It goes on as long as its caller stays.
     Monitor,
-    About(fn(&Value) -> Result<Value, Error>),
+    About(fn(&str) -> Result<Value, Error>),
     Method(&'static Methods),
 }
 
@@ -340,10 +343,12 @@ fn called(peer: Peer, name: &str) -> Result<Called, Error> {
 }
 
 /// A method that is to be carried out, for somebody.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Work {
     method: &'static Methods,
-    parameters: Value,
+    parameters: Parameters,
+    /// Those of them that it does not read, as all of its kind have them.
+    common: Vec<&'static str>,
     order: Order,
     /// Who asks, in a few words, if it is to change something.
     by: String,
@@ -352,53 +357,47 @@ struct Work {
 }
 
 impl Work {
-    /// What a call asks for. What all methods of a kind take is taken out of its parameters.
-    fn new(method: &'static Methods, parameters: Value, peer: Peer) -> Result<Self, Error> {
-        // Without parameters there are none, which is an object, too.
-        let parameters = if parameters.is_null() { json!({}) } else { parameters };
-        let mut work = Self { method, parameters, order: Order::default(), by: String::new(), every: PAUSE };
+    /// What a call asks for.
+    fn new(method: &'static Methods, parameters: Parameters, peer: Peer) -> Result<Self, Error> {
+        let mut order = Order::default();
+        let (mut common, mut by, mut every) = (Vec::new(), String::new(), PAUSE);
         if method.access == Access::Change {
-            work.order.if_generation = work.take(IF_GENERATION)?;
+            common.push(IF_GENERATION);
+            order.if_generation = parameters.if_generation()?;
             let command = command_of(peer, method);
-            work.by = command.join(" ");
-            work.order.author = Some(Author::new(peer.user, peer.process.unsigned_abs(), &command));
+            by = command.join(" ");
+            order.author = Some(Author::new(peer.user, peer.process.unsigned_abs(), &command));
             tracing::info!(user = peer.user, process = peer.process, method = method.name, "called");
         }
-        if method.more == More::Again
-            && let Some(seconds) = work.take(EVERY)?
-        {
-            if !(1..=LONGEST_PAUSE).contains(&seconds) {
-                return Err(Error::InvalidParameter { parameter: EVERY.to_owned() });
+        if method.more == More::Again {
+            common.push(EVERY);
+            if let Some(seconds) = parameters.every()? {
+                if !(1..=LONGEST_PAUSE).contains(&seconds) {
+                    return Err(Error::InvalidParameter { parameter: EVERY.to_owned() });
+                }
+                every = Duration::from_secs(seconds);
             }
-            work.every = Duration::from_secs(seconds);
         }
-        Ok(work)
-    }
-
-    /// Takes a number out of the parameters, if it is there.
-    fn take(&mut self, name: &str) -> Result<Option<u64>, Error> {
-        let found = self.parameters.as_object_mut().and_then(|fields| fields.remove(name));
-        match found {
-            None | Some(Value::Null) => Ok(None),
-            Some(found) => match found.as_u64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(Error::InvalidParameter { parameter: name.to_owned() }),
-            },
-        }
+        Ok(Self { method, parameters, common, order, by, every })
     }
 }
 
 /// Carries a method out, in a thread in which it may wait for disks and the kernel.
-async fn carry_out(host: &Arc<Host>, work: &Work, progress: Box<service::Progress>) -> Result<Value, Error> {
-    let host = Arc::clone(host);
-    let Work { method, parameters, order, by, .. } = work.clone();
+async fn carry_out(
+    host: &Arc<Host>,
+    work: &Arc<Work>,
+    progress: Box<service::Progress>,
+) -> Result<Value, Error> {
+    let method = work.method;
+    let (host, work) = (Arc::clone(host), Arc::clone(work));
     let work = move || {
-        let service = Service::new(&host, order).with_progress(progress);
-        let mut reply = (method.run)(&service, parameters)?;
+        let Work { parameters, common, order, by, .. } = &*work;
+        let service = Service::new(&host, order.clone()).with_progress(progress);
+        let mut reply = (method.run)(&service, parameters.json(), common)?;
         let Outcome { generation, notes } = service.outcome();
         if let (Access::Change, Some(fields)) = (method.access, reply.as_object_mut()) {
             if let Some(generation) = generation {
-                host.changed(generation, &by);
+                host.changed(generation, by);
                 fields.insert(GENERATION.to_owned(), json!(generation));
             }
             if !notes.is_empty() {
