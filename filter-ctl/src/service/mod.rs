@@ -28,7 +28,9 @@ mod wire;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Mutex as FairMutex, MutexGuard as FairMutexGuard};
 
 use crate::datapath::LoadOptions;
 use crate::engine::{Engine, EngineError};
@@ -72,8 +74,10 @@ pub struct Host {
     keep: AtomicU64,
     /// What is wrong with the configuration, of a daemon.
     misconfigured: Mutex<Option<Misconfigured>>,
-    /// One piece of work at a time.
-    turn: Mutex<()>,
+    /// One piece of work at a time, in the order in which they came.
+    turn: FairMutex<()>,
+    /// One at a time of those who look stands in line for that.
+    looking: FairMutex<()>,
     /// What happens, for those who listen.
     events: Events,
 }
@@ -87,7 +91,8 @@ impl Host {
             lock,
             keep: AtomicU64::new(keep),
             misconfigured: Mutex::default(),
-            turn: Mutex::new(()),
+            turn: FairMutex::default(),
+            looking: FairMutex::default(),
             events: Events::default(),
         }
     }
@@ -166,7 +171,9 @@ pub struct Service<'a> {
 pub struct Working<'a> {
     engine: Engine,
     outcome: &'a Mutex<Outcome>,
-    _turn: MutexGuard<'a, ()>,
+    _turn: FairMutexGuard<'a, ()>,
+    /// If it only looks.
+    looking: Option<FairMutexGuard<'a, ()>>,
 }
 
 impl Deref for Working<'_> {
@@ -237,11 +244,20 @@ impl<'a> Service<'a> {
         self.engine_with(LoadOptions::default())
     }
 
-    /// The same, with what loads the classifiers if they are not loaded.
+    /// The same, to look at something that nobody may change meanwhile. However many look, whoever changes something waits
+    /// for two of them at most.
+    pub fn engine_to_look(&self) -> Result<Working<'_>, Failure> {
+        let looking = self.host.looking.blocking_lock();
+        let mut working = self.engine()?;
+        working.looking = Some(looking);
+        Ok(working)
+    }
+
+    /// The same as [`Self::engine`], with what loads the classifiers if they are not loaded.
     pub fn engine_with(&self, options: LoadOptions) -> Result<Working<'_>, Failure> {
         let Host { folders, lock, keep, turn, .. } = self.host;
         // A panic of somebody before has left nothing in memory that would be used again.
-        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn.blocking_lock();
         let open = || {
             let lock = match lock {
                 Some(lock) => lock.clone(),
@@ -258,7 +274,7 @@ impl<'a> Service<'a> {
             }
         };
         let engine = open().map_err(|error| self.failure(&error))?;
-        Ok(Working { engine, outcome: &self.outcome, _turn: turn })
+        Ok(Working { engine, outcome: &self.outcome, _turn: turn, looking: None })
     }
 
     /// All profiles, to look at, with these beside them.

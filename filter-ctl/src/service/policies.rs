@@ -4,7 +4,7 @@ use filter_common::Direction;
 use serde::{Deserialize, Serialize};
 use serde_with::{DisplayFromStr, hex::Hex, serde_as};
 
-use super::failure::Failure;
+use super::failure::{Failure, INVALID};
 use super::{Access, Document, Method, Service};
 use crate::datapath::LoadOptions;
 use crate::engine::{self, Compiled, Explained, Explainer, FrameToExplain};
@@ -31,6 +31,10 @@ impl Method for Compile {
         engine::compiled(&profiles, &self.binding).map_err(|error| service.failure(&error))
     }
 }
+
+/// So many frames are explained at once. A port's are while nobody may change anything; and each may depend on those before
+/// it, by what was learned and which connections were begun, so they cannot be explained piece by piece.
+const MOST_FRAMES: usize = 4096;
 
 /// Says what becomes of frames, in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,10 +92,14 @@ impl Method for Explain {
 
     fn carry_out(self, service: &Service) -> Result<Explanations, Failure> {
         let Self { subject, frames } = self;
+        if frames.len() > MOST_FRAMES {
+            let message = format!("{} frames: at most {MOST_FRAMES} can be explained at once", frames.len());
+            return Err(Failure::new(INVALID, message));
+        }
         let mut engine;
         let explainer = match (&subject.port, &subject.binding) {
             (Some(port), None) => {
-                engine = service.engine()?;
+                engine = service.engine_to_look()?;
                 Explainer::for_port(&mut engine, port)
             }
             (None, Some(binding)) => {

@@ -196,7 +196,7 @@ impl Method for TestSet {
 
     fn carry_out(self, service: &Service) -> Result<Tested, Failure> {
         let name = set_name(&self.set)?;
-        let engine = service.engine()?;
+        let engine = service.engine_to_look()?;
         let tested =
             engine.read_members(&name, &[self.member]).and_then(|members| match members.as_slice() {
                 [member] => engine.test_set(&name, member),

@@ -298,6 +298,61 @@ fn who_may_only_look_has_little_to_say() {
     });
 }
 
+#[test]
+fn who_has_much_explained_keeps_no_change_waiting() {
+    with_operator(FILTER_CTL, "access_explain", |operator| {
+        let config = with_groups(operator);
+        let _daemon = operator.daemon(&["--config", &config]);
+        let _tap = net::tap("vm0");
+        operator.ok("attach vm0 --profile own-mac-only");
+        let frame = "ffffffffffff525400123456080600010800060400015254001234560a0000010000000000000a000002";
+        let explain = |count: usize| {
+            let frames = vec![json!({ "hex": frame, "dir": "out" }); count];
+            let parameters = json!({ "subject": { "port": "vm0" }, "frames": frames });
+            json!({ "method": "org.filter-ctl.Explain", "parameters": parameters })
+        };
+        let (many, most) = (explain(20_000).to_string() + "\0", explain(4096).to_string() + "\0");
+        let mut varlink = Varlink::connect(&operator.socket()).expect("it listens");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _over = Over(&over);
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    become_user(STRANGER, READERS);
+                    let mut socket = UnixStream::connect(operator.socket()).expect("it listens");
+                    let mut answer = vec![0; 1 << 20];
+                    for asked in [&many, &most].into_iter().cycle() {
+                        if over.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        socket.write_all(asked.as_bytes()).expect("it is read");
+                        let mut read = 0;
+                        while read == 0 || answer[read - 1] != 0 {
+                            read = socket.read(&mut answer).expect("it answers");
+                            assert!(read > 0, "it is not refused");
+                        }
+                    }
+                });
+            }
+            thread::sleep(Duration::from_secs(1));
+            for seconds in 1..=5 {
+                let begun = Instant::now();
+                varlink.ok("SetTimeouts", &json!({ "timeouts": { "udp": 30 + seconds } }));
+                let took = begun.elapsed();
+                assert!(took < Duration::from_secs(10), "{took:?}");
+            }
+        });
+        let explained = varlink.exchange(&explain(4096)).expect("it answers");
+        assert_eq!(explained["parameters"]["frames"].as_array().map(Vec::len), Some(4096));
+        for count in [4097, 20_000] {
+            let told = varlink.exchange(&explain(count)).expect("it answers");
+            assert_eq!(told["parameters"]["code"], 5, "{told}");
+            let message = told["parameters"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains("4096"), "{message}");
+        }
+    });
+}
+
 /// Makes this thread, and no other, one of another user, in this group.
 fn become_user(user: u32, group: u32) {
     set_thread_groups(&[]).expect("it is root's");
@@ -326,15 +381,17 @@ fn crowds(socket: &Path, user: u32, group: u32, over: &AtomicBool) {
     }
 }
 
+/// It is over when this is dropped, also where something has failed.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Does something while many users of this group have all places they can get.
 fn in_a_crowd(operator: &Operator, group: u32, then: impl FnOnce()) {
-    /// It is over, also where it has failed.
-    struct Over<'a>(&'a AtomicBool);
-    impl Drop for Over<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     let (socket, over) = (operator.socket(), AtomicBool::new(false));
     thread::scope(|scope| {
         let _over = Over(&over);
