@@ -302,7 +302,7 @@ impl Engine {
             self.check_namespace(&known)?;
         }
         self.clear_gone(&mut datapath)?;
-        let mut unreadable = self.finish_what_was_begun(&mut datapath)?;
+        let unreadable = self.finish_what_was_begun(&mut datapath)?;
         for Wanted { interface, planned, .. } in &wanted {
             unreadable.refuse(&planned.shared.policy).map_err(|error| error.of_port(&interface.name))?;
         }

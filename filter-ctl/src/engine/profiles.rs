@@ -226,9 +226,9 @@ impl Engine {
             self.finish(stored)?;
             return Ok((vec![], Connections::default()));
         };
-        let mut unreadable = self.finish_what_was_begun(datapath)?;
+        let unreadable = self.finish_what_was_begun(datapath)?;
         let mut batch = Batch::new(self.old_flows);
-        let prepared = self.prepare_all(datapath, (changed, bindings), &users, &mut batch, &mut unreadable);
+        let prepared = self.prepare_all(datapath, (changed, bindings), &users, &mut batch, &unreadable);
         let begun = prepared.and_then(|()| {
             planned.ports = batch.changes();
             self.begin(planned)
@@ -283,7 +283,7 @@ impl Engine {
         (changed, bindings): (&Profiles, &BTreeMap<u32, Binding>),
         users: &[&PortState],
         batch: &mut Batch,
-        unreadable: &mut Unreadable,
+        unreadable: &Unreadable,
     ) -> Result<(), EngineError> {
         let mut planner = Planner::new(changed);
         for &state in users {

@@ -272,12 +272,12 @@ fn a_port_stays_filtered_where_ours_cannot_be_put_first() {
         let last: Vec<usize> = (0..calls.len()).rev().filter(made).take(2).collect();
         let [ours, copy] = last[..] else { panic!("{last:?}") };
         drop(first);
-        for number in copy..ours + 4 {
+        for (number, call) in calls.iter().enumerate().take(ours + 4).skip(copy) {
             let other = before_us();
             let done = operator.failing_at("bpf", number + 1, "ENOMEM").args(line).output().unwrap();
             drop(other);
-            assert!(!leaks(scene), "call {number}, {}: {done:?}", calls[number]);
-            assert_eq!(problems(operator, "--repair"), [""; 0], "call {number}, {}", calls[number]);
+            assert!(!leaks(scene), "call {number}, {call}: {done:?}");
+            assert_eq!(problems(operator, "--repair"), [""; 0], "call {number}, {call}");
             assert!(!leaks(scene), "call {number} is mended");
         }
     });

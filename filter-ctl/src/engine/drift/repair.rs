@@ -45,12 +45,12 @@ impl Engine {
             None => (Datapath::open(&self.folders.bpffs, self.options)?, true),
         };
         // What is loaded anew has no sets yet.
-        let mut unreadable = if is_new { Some(self.finish_what_was_begun(&mut datapath)?) } else { None };
+        let unreadable = if is_new { Some(self.finish_what_was_begun(&mut datapath)?) } else { None };
         let interfaces = Interfaces::read().map_err(EngineError::Netlink)?;
         let mut repaired = Vec::new();
         for (ifindex, drift) in ports {
             let Some(interface) = interfaces.at(ifindex) else { continue };
-            let outcome = self.repair_port(&mut datapath, interface, &drift, unreadable.as_mut());
+            let outcome = self.repair_port(&mut datapath, interface, &drift, unreadable.as_ref());
             repaired.push(Repaired {
                 port: interface.name.clone(),
                 mended: drift.iter().filter(|_| outcome.is_ok()).map(|drift| drift.kind).collect(),
@@ -65,7 +65,7 @@ impl Engine {
         datapath: &mut Datapath,
         interface: &Interface,
         drift: &[&Drift],
-        unreadable: Option<&mut Unreadable>,
+        unreadable: Option<&Unreadable>,
     ) -> Result<(), EngineError> {
         let Interface { name, ifindex, .. } = interface;
         let (name, ifindex) = (name.as_str(), *ifindex);
@@ -106,7 +106,7 @@ impl Engine {
         &self,
         datapath: &mut Datapath,
         mut state: PortState,
-        unreadable: Option<&mut Unreadable>,
+        unreadable: Option<&Unreadable>,
     ) -> Result<(), EngineError> {
         let ifindex = state.ifindex;
         let last = state.applied.last().cloned();

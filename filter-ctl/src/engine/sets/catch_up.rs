@@ -18,7 +18,7 @@ pub(in crate::engine) struct Unreadable(BTreeMap<u32, Damage>);
 
 impl Unreadable {
     /// Refuses what asks for one of them, each time.
-    pub(in crate::engine) fn refuse(&mut self, policy: &Policy) -> Result<(), EngineError> {
+    pub(in crate::engine) fn refuse(&self, policy: &Policy) -> Result<(), EngineError> {
         policy.sets().into_iter().try_for_each(|set| self.refuse_set(set.number))
     }
 
