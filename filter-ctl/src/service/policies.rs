@@ -93,7 +93,10 @@ impl Method for Explain {
     fn carry_out(self, service: &Service) -> Result<Explanations, Failure> {
         let Self { subject, frames } = self;
         if frames.len() > MOST_FRAMES {
-            let message = format!("{} frames: at most {MOST_FRAMES} can be explained at once", frames.len());
+            let message = format!(
+                "{} frames: at most {MOST_FRAMES} can be explained at once; take a part of them (editcap -r of a capture)",
+                frames.len()
+            );
             return Err(Failure::new(INVALID, message));
         }
         let mut engine;
