@@ -171,10 +171,12 @@ fn a_configuration_that_makes_no_sense_is_told_and_keeps_no_port_from_being_filt
         operator.file("bad.toml", "log = \"error\"\ncheck-every-ms = 50\nkeep-generations = 2\n");
         daemon.signal(Signal::HUP);
         until("it is read", || configuration_of(operator).is_none());
-        for seconds in 30..40 {
+        for seconds in 30..60 {
             operator.ok(&format!("timeouts set udp={seconds}"));
         }
-        assert!(operator.json("log")["entries"].as_array().unwrap().len() <= 2, "{}", operator.json("log"));
+        // Old changes go by parts.
+        let kept = || operator.json("log -n 0")["entries"].as_array().map_or(0, Vec::len);
+        assert!((2..10).contains(&kept()), "{}", kept());
         assert!(!daemon.log().contains("timeouts"), "it logs errors only: {}", daemon.log());
         // And broken again it stays as it was.
         operator.file("bad.toml", "keep-generations = 0\n");
@@ -183,7 +185,7 @@ fn a_configuration_that_makes_no_sense_is_told_and_keeps_no_port_from_being_filt
         let found = configuration_of(operator).expect("doctor knows");
         assert!(found["means"].as_str().unwrap().contains("read before"), "{found}");
         operator.ok("timeouts set udp=77");
-        assert!(operator.json("log")["entries"].as_array().unwrap().len() <= 2, "{}", operator.json("log"));
+        assert!((2..10).contains(&kept()), "{}", kept());
     });
 }
 
