@@ -3,11 +3,13 @@
 //! It holds the lock of the store as long as it runs. It installs nothing when it starts: what is pinned is adopted as it
 //! is. When it ends, however it does, nothing changes in the kernel.
 
+mod checks;
 mod config;
 mod log;
+mod manager;
+mod ports;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,19 +24,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch as shared;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::datapath::{self, UpgradeOptions};
-use crate::engine::{self, Drift, Repaired, Settled};
 use crate::service::failure::{CONFLICT, Failure, KERNEL};
-use crate::service::{Event, EventKind, Host, Misconfigured, Order, Rights, Service, serve, socket_path};
+use crate::service::{Host, Misconfigured, Order, Rights, Service, serve, socket_path};
 use crate::store::{Folders, Lock};
 
+use checks::check;
 pub use config::{Config, ConfigError};
 use log::Log;
-use watch::Nudge;
+use manager::{status, stay_alive, tell};
 
 /// How long commands that are at work may take before the daemon gives up starting.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,12 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long it waits for work that was begun when it is told to end.
 const END: Duration = Duration::from_secs(30);
-/// Between two comparisons of everything, graphs and all.
-const CHECK_ALL_EVERY: Duration = Duration::from_secs(60);
-/// Between two attempts to put right what could not be.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// Between two looks at all interfaces, should nobody report anything.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Everybody may connect: who may do what is said there. Nobody but root may look at anything else in the folder.
 const SOCKET_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o711;
@@ -176,10 +170,10 @@ async fn live(
     // Watched before the first look: what changes meanwhile is reported.
     let nudged = watch::watch().map_err(|error| system("watching interfaces", &error))?;
     adopt(host).await;
-    settle(host, None).await;
+    ports::settle(host, None).await;
     let (say_rights, rights) = shared::channel(rights);
     let serving = tokio::spawn(serve(listener, Arc::clone(host), rights));
-    let ports = tokio::spawn(keep_ports(Arc::clone(host), nudged));
+    let keeping = tokio::spawn(ports::keep(Arc::clone(host), nudged));
     let checks = |config: &Config| tokio::spawn(check(Arc::clone(host), config.check_every(), config.repair));
     let mut checking = checks(&config);
     tell(&[NotifyState::Ready, NotifyState::Status(&status(host))]);
@@ -214,7 +208,7 @@ async fn live(
     tell(&[NotifyState::Stopping]);
     tracing::info!("ends; all stays in force");
     serving.abort();
-    ports.abort();
+    keeping.abort();
     checking.abort();
     Ok(())
 }
@@ -242,182 +236,6 @@ async fn adopt(host: &Arc<Host>) {
         // What is pinned goes on, and commands say what they can do with it.
         Ok(Err(failure)) => tracing::error!(error = %failure.message, "programs are not of this build"),
         Err(error) => tracing::error!(%error, "an upgrade did not end"),
-    }
-}
-
-/// Holds ports to their standing bindings, as they appear.
-async fn keep_ports(host: Arc<Host>, mut nudged: Receiver<Nudge>) {
-    let mut watching = true;
-    loop {
-        let nudge = if watching {
-            timeout(LOOK_EVERY, nudged.recv()).await
-        } else {
-            tokio::time::sleep(LOOK_EVERY).await;
-            Ok(Some(Nudge::Changed))
-        };
-        let since = Instant::now();
-        match nudge {
-            Ok(Some(Nudge::Overflowed)) => {
-                tracing::warn!("more interfaces changed than the kernel could report: all are looked at");
-            }
-            Ok(Some(Nudge::Changed)) | Err(_) => {}
-            Ok(None) => watching = false,
-        }
-        settle(&host, Some(since)).await;
-    }
-}
-
-/// Looks at all interfaces, and does what is to be done. What was reported at `since` is told with the time it took.
-async fn settle(host: &Arc<Host>, since: Option<Instant>) {
-    let host = Arc::clone(host);
-    let work = move || {
-        let service = Service::new(&host, Order::default());
-        let fail = |error| service.failure(&error);
-        if since.is_some() && !engine::unsettled(service.folders()).map_err(fail)? {
-            return Ok(());
-        }
-        let settled = service.engine()?.settle().map_err(fail)?;
-        report(&host, settled, since);
-        Ok::<(), Failure>(())
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(())) => {}
-        Ok(Err(failure)) => tracing::error!(error = %failure.message, "interfaces could not be looked at"),
-        Err(error) => tracing::error!(%error, "a look at interfaces did not end"),
-    }
-}
-
-fn report(host: &Host, settled: Settled, since: Option<Instant>) {
-    let took = since.map(|since| since.elapsed().as_micros() as u64);
-    for (standing, attached) in settled.attached {
-        let port = attached.port;
-        host.tell(Event::now(EventKind::Filtered, Some(&port), format!("standing binding {standing}")));
-        tracing::info!(%port, %standing, was_up = attached.was_up, microseconds = took, "port appeared, and is filtered");
-    }
-    for (port, error) in settled.failed {
-        let error = Failure::engine(&error, host.folders(), None).message;
-        tracing::error!(%port, %error, "port appeared, and is NOT FILTERED");
-        host.tell(Event::now(EventKind::NotFiltered, Some(&port), error));
-    }
-    for port in settled.gone {
-        host.tell(Event::now(EventKind::Gone, Some(&port), ""));
-        tracing::info!(%port, "port is gone");
-    }
-}
-
-/// Compares what the kernel has with what it should have: hooks each time, which others change, and everything now and then.
-async fn check(host: Arc<Host>, every: Duration, repair: bool) {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut all_at = Instant::now();
-    // What was told once, and cannot be put right, is not told again: by looks at hooks, and by those at everything.
-    let mut told = [Told::default(), Told::default()];
-    loop {
-        ticks.tick().await;
-        let all = all_at <= Instant::now();
-        if all {
-            all_at = Instant::now() + CHECK_ALL_EVERY;
-        }
-        let told = &mut told[usize::from(all)];
-        let (host, before) = (Arc::clone(&host), std::mem::take(told));
-        let work = move || compare(&host, &before, all, repair);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(left)) => *told = left,
-            Ok(Err(failure)) => tracing::error!(error = %failure.message, "ports could not be compared"),
-            Err(error) => tracing::error!(%error, "a comparison of ports did not end"),
-        }
-    }
-}
-
-/// What was found wrong and told, and is so still.
-#[derive(Debug, Default)]
-struct Told {
-    drift: Vec<Drift>,
-    /// Why it could not be put right, by port; under no name, why nothing could.
-    failures: BTreeMap<String, String>,
-    /// When that is tried again.
-    again_at: Option<Instant>,
-}
-
-/// Looks for drift, tells of what was not told `before`, and puts right what can be. Gives what is wrong afterwards.
-fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, Failure> {
-    let service = Service::new(host, Order::default());
-    let fail = |error| service.failure(&error);
-    let look = || if all { engine::drift(host.folders()) } else { engine::drift_of_hooks(host.folders()) };
-    let wrong = look().map_err(fail)?;
-    let is_new = |drift: &&Drift| !before.drift.contains(drift);
-    for drift in wrong.iter().filter(is_new) {
-        let Drift { port, kind, direction, detail, .. } = drift;
-        let direction = direction.as_deref().unwrap_or_default();
-        tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
-        let told = [kind.name(), direction, detail].join(" ");
-        host.tell(Event::now(
-            EventKind::Drift,
-            Some(port).filter(|port| !port.is_empty()).map(String::as_str),
-            told,
-        ));
-    }
-    if wrong.is_empty() {
-        return Ok(Told::default());
-    }
-    let is_due = before.again_at.is_some_and(|at| at <= Instant::now());
-    let is_work = |drift: &Drift| drift.kind.is_repairable() && (is_due || is_new(&drift));
-    if !(repair && wrong.iter().any(is_work)) {
-        return Ok(Told { drift: wrong, failures: before.failures.clone(), again_at: before.again_at });
-    }
-    let repaired = service.engine()?.repair(&wrong).unwrap_or_else(|error| {
-        let left = format!("nothing could be put right: {}", fail(error).message);
-        vec![Repaired { port: String::new(), mended: Vec::new(), left }]
-    });
-    let mut failures = BTreeMap::new();
-    for Repaired { port, mended, left } in repaired {
-        let mended: Vec<&str> = mended.iter().map(|kind| kind.name()).collect();
-        if left.is_empty() {
-            tracing::warn!(%port, mended = mended.join(","), "put right");
-            host.tell(Event::now(EventKind::Repaired, Some(&port), mended.join(" ")));
-            continue;
-        }
-        if before.failures.get(&port) != Some(&left) {
-            tracing::error!(%port, error = %left, "could not be put right; it is tried again");
-            let port = Some(port.as_str()).filter(|port| !port.is_empty());
-            host.tell(Event::now(EventKind::NotRepaired, port, left.as_str()));
-        }
-        failures.insert(port, left);
-    }
-    let mut drift = look().map_err(fail)?;
-    // What has come meanwhile is told and put right next time.
-    drift.retain(|left| wrong.contains(left));
-    let is_left = drift.iter().any(|drift| drift.kind.is_repairable());
-    // Where nothing could be, there is no place for pins: all hangs on this process until there is one.
-    let after = if failures.contains_key("") { Duration::ZERO } else { TRY_AGAIN_AFTER };
-    let again_at = is_left.then(|| Instant::now() + after);
-    Ok(Told { drift, failures, again_at })
-}
-
-/// Tells the service manager that work still gets done: not that this process runs, but that whoever asks gets an answer.
-async fn stay_alive(host: Arc<Host>, every: Duration) {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let host = Arc::clone(&host);
-        let looked = tokio::task::spawn_blocking(move || host.folders().run.exists()).await;
-        if looked.is_ok() {
-            tell(&[NotifyState::Watchdog]);
-        }
-    }
-}
-
-/// What `systemctl status` shows in a line.
-fn status(host: &Host) -> String {
-    let wrong = host.misconfigured().map(|wrong| format!("{}: {}", wrong.instead, wrong.error));
-    wrong.unwrap_or_default().lines().next().unwrap_or_default().to_owned()
-}
-
-/// A service manager that does not listen is no reason to do anything else.
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "the service manager was not told");
     }
 }
 

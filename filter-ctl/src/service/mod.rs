@@ -17,6 +17,7 @@ mod health;
 mod history;
 mod method;
 mod migration;
+mod parameters;
 mod policies;
 mod ports;
 mod profiles;
