@@ -61,11 +61,7 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
         let direction = direction.as_deref().unwrap_or_default();
         tracing::warn!(%port, kind = kind.name(), direction, %detail, "not as it should be");
         let told = [kind.name(), direction, detail].join(" ");
-        host.tell(Event::now(
-            EventKind::Drift,
-            Some(port).filter(|port| !port.is_empty()).map(String::as_str),
-            told,
-        ));
+        host.tell(Event::now(EventKind::Drift, named(port), told));
     }
     if wrong.is_empty() {
         return Ok(Told::default());
@@ -89,8 +85,7 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
         }
         if before.failures.get(&port) != Some(&left) {
             tracing::error!(%port, error = %left, "could not be put right; it is tried again");
-            let port = Some(port.as_str()).filter(|port| !port.is_empty());
-            host.tell(Event::now(EventKind::NotRepaired, port, left.as_str()));
+            host.tell(Event::now(EventKind::NotRepaired, named(&port), left.as_str()));
         }
         failures.insert(port, left);
     }
@@ -102,4 +97,9 @@ fn compare(host: &Host, before: &Told, all: bool, repair: bool) -> Result<Told, 
     let after = if failures.contains_key("") { Duration::ZERO } else { TRY_AGAIN_AFTER };
     let again_at = is_left.then(|| Instant::now() + after);
     Ok(Told { drift, failures, again_at })
+}
+
+/// A port, if it is about one.
+fn named(port: &str) -> Option<&str> {
+    Some(port).filter(|port| !port.is_empty())
 }

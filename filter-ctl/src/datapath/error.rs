@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aya::programs::ProgramError;
+use aya::programs::tc::TcError;
 use filter_common::Direction;
 
 use super::identity::Build;
@@ -143,7 +145,11 @@ impl DatapathError {
 
 /// The number of the error of the system that is behind an error of aya's.
 pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+    causes(error).find_map(|cause| match cause.downcast_ref() {
+        // It hides what is behind it.
+        Some(ProgramError::TcError(TcError::IoError(error))) => error.raw_os_error(),
+        _ => cause.downcast_ref::<io::Error>()?.raw_os_error(),
+    })
 }
 
 /// An error, and what is behind it.

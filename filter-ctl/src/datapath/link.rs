@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{TcAttachOptions, TcError};
+use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use filter_common::{Direction, maps};
 
@@ -40,12 +40,7 @@ pub(super) fn running(name: &str, direction: Direction) -> Result<Vec<ProgramInf
             Err(error) => error,
         };
         looks += 1;
-        let reason = match &error {
-            // It hides what is behind it.
-            ProgramError::TcError(TcError::IoError(error)) => error.raw_os_error(),
-            error => errno(error),
-        };
-        match reason {
+        match errno(&error) {
             Some(ENODEV) => return Err(DatapathError::Gone(name.to_owned())),
             // The kernel gives numbers; what one of them stood for may have been detached since.
             Some(ENOENT) if looks < LOOKS => {}

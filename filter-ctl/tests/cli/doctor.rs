@@ -19,7 +19,7 @@ use filter_tests::scene::{PORT, Scene, to_vm4, v4};
 use serde_json::Value;
 
 use super::FILTER_CTL;
-use super::drift::{array, attach, checks, diagnose, leaks, pin};
+use super::drift::{array, attach, calls_of_bpf, checks, diagnose, leaks, pin};
 use super::profiles::no_ports;
 
 #[test]
@@ -66,15 +66,11 @@ fn what_goes_away_while_it_is_looked_at_is_no_problem() {
         }
         let scene = Scene::new();
         attach(operator, &scene);
-        let trace = operator.files().join("trace");
         let line = ["--json", "doctor", PORT];
-        let done = operator.traced("bpf", &trace, &[]).args(line).output().unwrap();
-        assert!(done.status.success());
-        // The n-th call of bpf(2) that is one of these.
+        let all = calls_of_bpf(operator, &line);
+        // The n-th call that is one of these.
         let calls = |name: &str| -> Vec<usize> {
-            let text = fs::read_to_string(&trace).unwrap();
-            let of_bpf = text.lines().filter(|line| line.contains("bpf("));
-            of_bpf.enumerate().filter(|(_, line)| line.contains(name)).map(|(at, _)| at + 1).collect()
+            all.iter().enumerate().filter(|(_, call)| call.contains(name)).map(|(at, _)| at + 1).collect()
         };
         let (asked, opened) = (calls("BPF_PROG_QUERY"), calls("BPF_PROG_GET_FD_BY_ID"));
         assert!(asked.len() >= 4 && opened.len() >= asked.len(), "{asked:?} {opened:?}");

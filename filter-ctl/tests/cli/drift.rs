@@ -83,6 +83,15 @@ pub(super) fn diagnose(operator: &Operator, line: &str) -> (i32, Value) {
     (done.code, serde_json::from_str(first).unwrap_or_else(|error| panic!("{error}: {done:?}")))
 }
 
+/// The calls of bpf(2) that a command makes which succeeds, in order.
+pub(super) fn calls_of_bpf(operator: &Operator, line: &[&str]) -> Vec<String> {
+    let trace = operator.files().join("trace");
+    let done = operator.traced("bpf", &trace, &[]).args(line).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let text = fs::read_to_string(&trace).unwrap();
+    text.lines().filter(|line| line.contains("bpf(")).map(str::to_owned).collect()
+}
+
 /// Findings of a severity: their names.
 pub(super) fn checks(diagnosis: &Value, severity: &str) -> Vec<String> {
     let findings = diagnosis["findings"].as_array().into_iter().flatten();
@@ -263,10 +272,7 @@ fn a_port_stays_filtered_where_ours_cannot_be_put_first() {
         let line = ["doctor", "--repair", PORT];
         let before_us = || Intruder::looking_on(net::ifindex(PORT), Direction::Out).unwrap();
         let first = before_us();
-        let trace = operator.files().join("trace");
-        assert!(operator.traced("bpf", &trace, &[]).args(line).output().unwrap().status.success());
-        let calls = fs::read_to_string(&trace).unwrap();
-        let calls: Vec<&str> = calls.lines().filter(|line| line.contains("bpf(")).collect();
+        let calls = calls_of_bpf(operator, &line);
         // The last two: the copy in front, and ours.
         let made = |call: &usize| calls[*call].contains("BPF_LINK_CREATE");
         let last: Vec<usize> = (0..calls.len()).rev().filter(made).take(2).collect();
